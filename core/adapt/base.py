@@ -1,0 +1,35 @@
+"""An adaptation says which numbers of a model are trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from core.models import ModelFacts
+from core.value import Value
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import BitsAndBytesConfig
+
+
+class Adaptation(Value):
+    """A frozen choice that knows its size and how the engine applies it."""
+
+    kind: Any
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    learning_rate: ClassVar[tuple[float, str]]
+    """Usual learning rate for models of a billion parameters and more, and its source."""
+    quantised: ClassVar[bool] = False
+
+    def trainable(self, model: ModelFacts) -> int:
+        """How many numbers will be trained."""
+        raise NotImplementedError
+
+    def quantisation(self) -> BitsAndBytesConfig | None:
+        """How the frozen base is stored; None keeps its own precision. Called by the engine."""
+        return None
+
+    def peft_config(self) -> PeftConfig | None:
+        """The adapter to add, None when the base itself is trained. Called by the engine."""
+        return None

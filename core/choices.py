@@ -1,0 +1,186 @@
+"""The plain choices of a recipe: data, training and checks.
+
+A field is described once, here or in core.adapt and core.objectives: title, range and description
+feed the form, the tooltip, the YAML comment and the docs. `None` means "automatic": the plan picks
+a value and says why.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from core.value import Value
+
+
+class Data(Value):
+    """Where the examples come from and how they are read."""
+
+    path: str = Field("", title="Dataset", description="A .jsonl, .json, .csv or .tsv file.")
+    format: str = Field(
+        "auto", title="Format", description="How rows are read; auto recognises it from the rows."
+    )
+    columns: dict[str, str] = Field(
+        {}, title="Columns", description="Which column plays which part, where names differ."
+    )
+    heldout: str = Field(
+        "",
+        title="Held-out file",
+        description="Rows kept for measuring. Empty: a share of the dataset is set aside.",
+    )
+    heldout_share: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        title="Held-out share",
+        description="Share of the rows set aside for measuring when there is no held-out file. "
+        "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising.",
+    )
+
+
+class Training(Value):
+    """How long, how fast and in what portions."""
+
+    epochs: float = Field(
+        3,
+        gt=0,
+        le=1000,
+        title="Epochs",
+        description="How often every row is seen. Usual: 1 to 3; more for a few hundred rows, "
+        "where the held-out loss tells when to stop.",
+    )
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        title="Stop after steps",
+        description="A limit in optimizer steps; it wins over epochs. Empty: no limit.",
+    )
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        title="Learning rate",
+        description="Size of each change. Too high and the loss jumps or explodes, too low and "
+        "nothing is learned. Usual: 1e-4 to 2e-4 for LoRA, 1e-5 to 5e-5 for full fine-tuning. "
+        "Empty: chosen from the method and the size of the model.",
+        json_schema_extra={"rate": True},
+    )
+    micro_batch: int = Field(
+        8,
+        ge=1,
+        le=1024,
+        title="Batch on the device",
+        description="Rows computed at once. Halve it when memory is short and double the "
+        "accumulation: the result is the same.",
+    )
+    accumulation: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        title="Accumulation",
+        description="Batches added up before one change of the weights. Batch x accumulation is "
+        "the effective batch; usual: 16 to 64.",
+    )
+    max_length: int = Field(
+        1024,
+        ge=16,
+        le=1_048_576,
+        title="Maximum length",
+        description="Rows longer than this many tokens are cut at the end. Memory grows with it.",
+    )
+    warmup: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        title="Warm-up",
+        description="Share of the steps in which the learning rate rises from zero. Usual: 0.03 "
+        "to 0.1.",
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", title="Schedule", description="How the learning rate falls after the warm-up."
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Weight decay",
+        description="Pulls weights towards zero. Usual: 0 for adapters, 0.01 to 0.1 for full "
+        "fine-tuning.",
+        json_schema_extra={"rate": True},
+    )
+    clip: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        title="Gradient clipping",
+        description="Longest gradient that is applied; longer ones are shortened. Usual: 1.",
+    )
+    checkpointing: Literal["auto", "on", "off"] = Field(
+        "auto",
+        title="Gradient checkpointing",
+        description="Recompute activations instead of keeping them: about 40 % less memory, about "
+        "25 % slower. Auto turns it on only when the memory needs it.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", title="Device", description="Where to train. Auto takes the GPU when there is one."
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Same seed, same data, same machine: same result.",
+    )
+
+
+class Checks(Value):
+    """What is measured and saved while training."""
+
+    every: int | None = Field(
+        None,
+        ge=1,
+        title="Evaluate every",
+        description="Steps between two looks at the held-out rows. Empty: ten times per run.",
+    )
+    save_every: int | None = Field(
+        None,
+        ge=1,
+        title="Save every",
+        description="Steps between two checkpoints. Empty: as often as evaluation.",
+    )
+    keep: int = Field(
+        2,
+        ge=1,
+        le=1000,
+        title="Checkpoints kept",
+        description="The newest ones; the best one is always kept as well.",
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        title="Early stopping",
+        description="Stop when the held-out loss has not improved in this many evaluations. "
+        "Empty: never.",
+    )
+    score_rows: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        title="Rows scored",
+        description="Held-out rows answered before and after training. 0 skips the answers.",
+    )
+    probes: tuple[str, ...] = Field(
+        (),
+        title="Probe prompts",
+        description="Questions answered at every evaluation, to watch the model change. Empty: "
+        "the first held-out rows.",
+    )
+    answer_length: int = Field(
+        128,
+        ge=1,
+        le=8192,
+        title="Longest answer",
+        description="Tokens a generated answer may have.",
+    )

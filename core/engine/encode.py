@@ -1,0 +1,177 @@
+"""Rows as the model sees them: the one place where text becomes tokens and labels.
+
+Training, the preview in the window and the audit of the whole set all call this, so what is shown
+is what is learned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+from trl.chat_template_utils import (
+    get_training_chat_template,
+    is_chat_template_stop_token_trained,
+)
+
+from core.dataset import Example
+from core.errors import DataError, ModelError
+from core.tokens import Piece, PieceKind, PreviewRow, TokenFacts
+
+MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
+IGNORED = -100
+"""Label of a token that is read but not learned, torch's own convention."""
+BATCH = 256
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One encoded example; `trained` marks the tokens of the assistant's answers."""
+
+    line: int
+    ids: list[int]
+    trained: list[bool]
+
+    def cut(self, length: int) -> tuple[list[int], list[int]]:
+        """Input ids and labels, at most `length` of each."""
+        ids = self.ids[:length]
+        kept = zip(ids, self.trained, strict=False)
+        return ids, [token if learn else IGNORED for token, learn in kept]
+
+    def learns(self, length: int) -> bool:
+        """Whether anything is trained within `length` tokens; the first is never predicted."""
+        return any(self.trained[1:length])
+
+
+def prepare_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Give the tokenizer a template that marks answers; returns what was done, for the user.
+
+    Raises ModelError when answers cannot be told from questions, or when the end of an answer
+    would not be learned: both train something else than the user asked for.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "The model has no chat template, so answers cannot be told from questions.",
+            hint="Choose the instruct or chat variant of the model.",
+        )
+    note = "the model's own template marks the answers"
+    if not MARKER.search(str(tokenizer.chat_template)):
+        tokenizer.chat_template = _patched(tokenizer)
+        note = "the model's template is a known one; a copy that marks the answers is used"
+    if not is_chat_template_stop_token_trained(tokenizer):
+        raise ModelError(
+            "The chat template leaves the end of the answer out of what is learned, so the model "
+            "would never learn to stop.",
+            hint="Move the end-of-turn token inside {% generation %} in chat_template.jinja.",
+        )
+    return note
+
+
+def _patched(tokenizer: PreTrainedTokenizerBase) -> str:
+    try:
+        template = get_training_chat_template(tokenizer)
+    except ValueError:
+        template = None
+    if not template:
+        raise ModelError(
+            "The chat template does not mark where answers begin and end, and it is not one of "
+            "the known ones. Training would also learn the questions.",
+            hint="Put {% generation %} and {% endgeneration %} round the assistant's part of "
+            "chat_template.jinja in the model folder.",
+        )
+    return str(template)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    progress: Progress = lambda done, total: None,
+) -> list[Row]:
+    """Render and tokenise every example, whole; nothing is cut yet."""
+    rows: list[Row] = []
+    for start in range(0, len(examples), BATCH):
+        rows += _encode_batch(tokenizer, examples[start : start + BATCH])
+        progress(len(rows), len(examples))
+    return rows
+
+
+def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Row]:
+    encoded = tokenizer.apply_chat_template(
+        [example.messages for example in examples],
+        tokenize=True,
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
+    return [Row(example.line, list(ids), [bool(m) for m in mask]) for example, ids, mask in pairs]
+
+
+def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Row]]:
+    """Rows that teach something at this length, and rows that do not."""
+    kept = [row for row in rows if row.learns(length)]
+    lost = [row for row in rows if not row.learns(length)]
+    if not kept:
+        lines = ", ".join(str(row.line) for row in lost[:5])
+        raise DataError(
+            f"No row has anything to learn within {length:,} tokens (lines {lines}, ...).",
+            hint="Raise training.max_length, or check that the rows hold answers.",
+        )
+    return kept, lost
+
+
+def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFacts:
+    """Figures over the training rows, before rows without anything to learn are left out."""
+    sizes = np.array([len(row.ids) for row in rows])
+    lost = [row.line for row in rows if not row.learns(length)]
+    median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
+    return TokenFacts(
+        max_length=length,
+        rows=len(rows),
+        heldout=heldout,
+        tokens=int(np.minimum(sizes, length).sum()),
+        trained=sum(sum(row.trained[1:length]) for row in rows),
+        median=median,
+        p95=p95,
+        p99=p99,
+        longest=int(sizes.max()),
+        cut=int((sizes > length).sum()),
+        untrained=len(lost),
+        untrained_lines=tuple(lost[:20]),
+        template_note=note,
+    )
+
+
+def show(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> PreviewRow:
+    """A row as coloured pieces; tokens that share one character are shown as one piece."""
+    return PreviewRow(line=row.line, pieces=tuple(_pieces(tokenizer, row, length)))
+
+
+def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:
+    waiting: list[int] = []
+    for position, token in enumerate(row.ids):
+        waiting.append(token)
+        text = tokenizer.decode(waiting, clean_up_tokenization_spaces=False)
+        last = position == len(row.ids) - 1
+        if last or not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            yield Piece(text=text, kind=_kind(row, position, length))
+            waiting = []
+
+
+def _kind(row: Row, position: int, length: int) -> PieceKind:
+    if position >= length:
+        return "cut"
+    return "trained" if position and row.trained[position] else "context"
+
+
+def question(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> list[int]:
+    """Tokens that ask for the next answer, as they will be asked in use."""
+    ids = tokenizer.apply_chat_template(
+        messages, tokenize=True, return_dict=True, add_generation_prompt=True
+    )["input_ids"]
+    return list(ids)

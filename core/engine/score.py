@@ -1,0 +1,148 @@
+"""What a model knows of the held-out rows: loss per trained token, and answers compared exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from core.dataset import Example
+from core.engine.encode import IGNORED, Row, question
+from core.events import Answer
+
+LOGIT_BUDGET = 2**27
+"""Logits held at once while measuring loss: half a gigabyte in 32 bits."""
+ANSWER_BATCH = 32
+
+Progress = Callable[[int, int], None]
+
+
+@contextmanager
+def measuring(model: torch.nn.Module) -> Iterator[None]:
+    """Look without touching: no gradients, no dropout, no change of the random state."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
+def heldout_loss(
+    model: Any, rows: Sequence[Row], length: int, pad: int, progress: Progress | None = None
+) -> float:
+    """Mean negative log-likelihood per trained token, in nats; every token counts the same."""
+    total, tokens, done = 0.0, 0, 0
+    with measuring(model):
+        for batch in _batches(rows, length, model.config.get_text_config().vocab_size):
+            loss, counted = _batch_loss(model, batch, length, pad)
+            total, tokens, done = total + loss, tokens + counted, done + len(batch)
+            if progress:
+                progress(done, len(rows))
+    return total / max(1, tokens)
+
+
+def _batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[Row]]:
+    """Rows of similar length together, so that little is padding."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda r: len(r.ids)):
+        width = min(length, len(row.ids))
+        if batch and (len(batch) + 1) * width * vocabulary > LOGIT_BUDGET:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _batch_loss(model: Any, batch: Sequence[Row], length: int, pad: int) -> tuple[float, int]:
+    cut = [row.cut(length) for row in batch]
+    width = max(len(ids) for ids, _ in cut)
+    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in cut])
+    labels = torch.tensor([known + [IGNORED] * (width - len(known)) for _, known in cut])
+    seen = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in cut])
+    device = model.device
+    logits = model(
+        input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False
+    ).logits[:, :-1]
+    wanted = labels[:, 1:].to(device)
+    loss = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return loss.item(), int((wanted != IGNORED).sum())
+
+
+def answers(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    longest: int,
+    progress: Progress | None = None,
+) -> list[Answer]:
+    """Greedy answers to the last question of each example, compared with the expected text."""
+    prompts = [question(tokenizer, example.messages[:-1]) for example in examples]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [""] * len(prompts)
+    for start in range(0, len(order), ANSWER_BATCH):
+        chosen = order[start : start + ANSWER_BATCH]
+        replies = generate(model, tokenizer, [prompts[i] for i in chosen], longest)
+        for index, reply in zip(chosen, replies, strict=True):
+            texts[index] = reply
+        if progress:
+            progress(min(len(order), start + ANSWER_BATCH), len(order))
+    return [_judge(example, text) for example, text in zip(examples, texts, strict=True)]
+
+
+def _judge(example: Example, text: str) -> Answer:
+    expected = example.messages[-1]["content"]
+    return Answer(
+        prompt=example.messages[-2]["content"],
+        expected=expected,
+        answer=text,
+        correct=text.strip() == expected.strip(),
+    )
+
+
+def generate(
+    model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[int]], longest: int
+) -> list[str]:
+    """Greedy continuations without special tokens; stops at the model's own end tokens."""
+    pad = padding(tokenizer)
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=model.device)
+    seen = torch.tensor(
+        [[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device
+    )
+    settings = GenerationConfig(
+        max_new_tokens=longest,
+        do_sample=False,
+        pad_token_id=pad,
+        eos_token_id=ends(model, tokenizer),
+        use_cache=True,
+    )
+    with measuring(model):
+        made = model.generate(input_ids=ids, attention_mask=seen, generation_config=settings)
+    replies: list[str] = tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
+    return replies
+
+
+def ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token that ends an answer: the model's own list and the tokenizer's end token."""
+    known = model.generation_config.eos_token_id
+    listed = known if isinstance(known, list) else [known]
+    return sorted({token for token in [*listed, tokenizer.eos_token_id] if token is not None})
+
+
+def padding(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The padding token, or the end token where a tokenizer has none."""
+    pad = tokenizer.pad_token_id
+    return int(tokenizer.eos_token_id if pad is None else pad)
+
+
+def exact_match(scored: Sequence[Answer]) -> float | None:
+    """Share of answers that are exactly as expected; None when nothing was asked."""
+    return sum(bool(a.correct) for a in scored) / len(scored) if scored else None

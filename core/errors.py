@@ -1,0 +1,76 @@
+"""What can go wrong, in words a user can act on.
+
+CoreError
+├── RecipeError      the recipe is not valid                 (has .problems)
+├── ModelError       a model folder or id cannot be used
+├── DataError        a dataset cannot be read                (has .problems)
+├── HardwareError    this machine cannot do it
+├── HubError         the Hub cannot be reached or refuses
+└── RunError         a run directory or its engine is not usable
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from core.value import Value
+
+Level = Literal["blocker", "warning", "tip"]
+
+
+class Edit(Value):
+    """One change of a recipe: a dotted path and its new value."""
+
+    path: str
+    value: Any
+    label: str = ""
+    """What the button says, for instance "Batch 4 to 2"."""
+
+
+class Problem(Value):
+    """Something worth knowing before a run. `where` is a dotted recipe path; `fix` is one click."""
+
+    level: Level
+    where: str
+    text: str
+    fix: Edit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}" if self.where else self.text
+
+
+class CoreError(Exception):
+    """Base of every error shown to a user. `hint` says what to do next."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class RecipeError(CoreError):
+    """The recipe is not valid; `problems` names every fault, not only the first."""
+
+    def __init__(self, problems: Iterable[Problem], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(p) for p in self.problems), hint=hint)
+
+
+class ModelError(CoreError):
+    """A model folder or id cannot be used."""
+
+
+class DataError(CoreError):
+    """A dataset cannot be read."""
+
+
+class HardwareError(CoreError):
+    """This machine cannot do what was asked."""
+
+
+class HubError(CoreError):
+    """The Hub cannot be reached, or refuses."""
+
+
+class RunError(CoreError):
+    """A run directory or its engine is not usable."""

@@ -1,0 +1,186 @@
+"""What a run says while it runs: one JSON object per line of events.jsonl.
+
+Old runs must replay for ever: a new field needs a default, and readers skip kinds they do not
+know (`decode` returns None) as well as fields they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from core.value import Value
+
+PhaseName = Literal["importing", "tokenising", "loading", "scoring", "training", "saving"]
+
+
+class _Event(Value):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    t: float = Field(default_factory=time.time)
+
+
+class Memory(Value):
+    """Memory at one moment, in bytes; GPU figures are absent on a machine without one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    gpu_allocated: int | None = None
+    gpu_reserved: int | None = None
+    gpu_used: int | None = None
+    gpu_total: int | None = None
+    gpu_busy: int | None = None
+    """Utilisation in per cent, as the driver reports it."""
+    host_used: int = 0
+    """Resident memory of the engine process."""
+    host_total: int = 0
+
+
+class Answer(Value):
+    """One held-out question: what was asked, expected and answered."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    prompt: str
+    expected: str
+    answer: str
+    correct: bool | None = None
+
+
+class Started(_Event):
+    """An engine took the run. `resumed` is the step it continues from, None for a fresh start."""
+
+    kind: Literal["started"] = "started"
+    pid: int
+    device: str = ""
+    resumed: int | None = None
+    versions: dict[str, str] = {}
+
+
+class Phase(_Event):
+    """What the engine is doing; slow phases repeat with `done` of `total`."""
+
+    kind: Literal["phase"] = "phase"
+    name: PhaseName
+    done: int | None = None
+    total: int | None = None
+
+
+class Step(_Event):
+    """One optimizer step. `seconds` is training time since the first step of this engine."""
+
+    kind: Literal["step"] = "step"
+    step: int
+    total: int
+    epoch: float = 0.0
+    loss: float
+    learning_rate: float = 0.0
+    grad_norm: float | None = None
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    seconds: float = 0.0
+    memory: Memory = Memory()
+
+
+class Evaluated(_Event):
+    """Loss on the held-out rows at a step; `best` when it is the lowest so far."""
+
+    kind: Literal["evaluated"] = "evaluated"
+    step: int
+    loss: float
+    best: bool = False
+
+
+class Sampled(_Event):
+    """What the model answers to a fixed probe prompt at a step."""
+
+    kind: Literal["sampled"] = "sampled"
+    step: int
+    answer: Answer
+
+
+class Scored(_Event):
+    """The held-out set, scored before or after training. Loss is per trained token."""
+
+    kind: Literal["scored"] = "scored"
+    when: Literal["before", "after"]
+    loss: float
+    exact_match: float | None = None
+    rows: int = 0
+    answers: tuple[Answer, ...] = ()
+
+
+class Saved(_Event):
+    """A checkpoint is complete on disk; `path` is relative to the run."""
+
+    kind: Literal["saved"] = "saved"
+    step: int
+    path: str
+    bytes: int = 0
+    best: bool = False
+
+
+class Paused(_Event):
+    """Training waits at a step, or goes on again."""
+
+    kind: Literal["paused"] = "paused"
+    step: int
+    paused: bool = True
+
+
+class Warned(_Event):
+    """Something the user should know that does not end the run."""
+
+    kind: Literal["warned"] = "warned"
+    code: str
+    text: str
+    hint: str = ""
+
+
+class Failed(_Event):
+    """The run ended because of an error."""
+
+    kind: Literal["failed"] = "failed"
+    error: str
+    hint: str = ""
+    detail: str = ""
+
+
+class Finished(_Event):
+    """The run ended as asked: all steps done, or stopped (then it can be resumed)."""
+
+    kind: Literal["finished"] = "finished"
+    step: int = 0
+    stopped: bool = False
+    early: bool = False
+    artefact: str = ""
+
+
+Event = (
+    Started | Phase | Step | Evaluated | Sampled | Scored
+    | Saved | Paused | Warned | Failed | Finished
+)  # fmt: skip
+
+_adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def encode(event: Event) -> bytes:
+    """One line for events.jsonl."""
+    return event.model_dump_json().encode() + b"\n"
+
+
+def decode(line: bytes) -> Event | None:
+    """One line of events.jsonl; None for a kind this version does not know.
+
+    Raises ValueError when the line is damaged.
+    """
+    try:
+        return _adapter.validate_json(line)
+    except ValidationError as error:
+        if any(fault["type"] == "union_tag_invalid" for fault in error.errors()):
+            return None
+        where = json.dumps(line[:80].decode(errors="replace"))
+        raise ValueError(f"damaged event line {where}") from error

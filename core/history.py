@@ -1,0 +1,159 @@
+"""Events folded into the curves, counters, scores and outcome that every screen draws."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.events import (
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Paused,
+    Phase,
+    Sampled,
+    Saved,
+    Scored,
+    Started,
+    Step,
+    Warned,
+)
+
+State = Literal["waiting", "running", "paused", "finished", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run stands, and the one sentence that window, terminal and report all show."""
+
+    state: State
+    step: int = 0
+    total: int = 0
+    saved: int | None = None
+    error: str = ""
+    early: bool = False
+
+    def __str__(self) -> str:
+        where = f"step {self.step:,} of {self.total:,}" if self.total else "the start"
+        saved = f" Saved at step {self.saved:,}." if self.saved else " Nothing was saved yet."
+        match self.state:
+            case "waiting":
+                return "Not started."
+            case "running":
+                return f"Training, {where}." if self.step else "Getting ready."
+            case "paused":
+                return f"Paused at {where}."
+            case "finished" if self.early:
+                return f"Finished early at {where}: the held-out loss no longer improved."
+            case "finished":
+                return f"Finished, {where}."
+            case "stopped":
+                return f"Stopped at {where}.{saved}"
+            case "failed":
+                return f"Failed at {where}: {self.error}"
+            case "interrupted":
+                return f"Interrupted at {where}.{saved}"
+
+
+@dataclass
+class History:
+    """The story of one run so far. `apply` is the only way it changes."""
+
+    steps: list[Step] = field(default_factory=list)
+    evaluations: list[Evaluated] = field(default_factory=list)
+    samples: list[Sampled] = field(default_factory=list)
+    checkpoints: list[Saved] = field(default_factory=list)
+    warnings: list[Warned] = field(default_factory=list)
+    phase: Phase | None = None
+    started: Started | None = None
+    before: Scored | None = None
+    after: Scored | None = None
+    failure: Failed | None = None
+    state: State = "waiting"
+    early: bool = False
+    artefact: str = ""
+    discarded: int = 0
+    """How many steps were taken back because a resume continued from an older checkpoint."""
+
+    def apply(self, event: Event) -> None:
+        """Fold one event in. The order of events is the order of the file."""
+        match event:
+            case Started():
+                self._start(event)
+            case Phase():
+                self.phase, self.state = event, "running"
+            case Step():
+                self.steps.append(event)
+                self.state = "running"
+            case Evaluated():
+                self.evaluations.append(event)
+            case Sampled():
+                self.samples.append(event)
+            case Saved():
+                self.checkpoints.append(event)
+            case Warned():
+                self.warnings.append(event)
+            case Scored(when="before"):
+                self.before = event
+            case Scored():
+                self.after = event
+            case Paused():
+                self.state = "paused" if event.paused else "running"
+            case Failed():
+                self.failure, self.state = event, "failed"
+            case Finished():
+                self.state = "stopped" if event.stopped else "finished"
+                self.early, self.artefact = event.early, event.artefact
+
+    def _start(self, event: Started) -> None:
+        """A new engine took over: forget what its checkpoint has not seen."""
+        step = event.resumed or 0
+        kept = bisect_right(self.steps, step, key=lambda s: s.step)
+        self.discarded += len(self.steps) - kept
+        del self.steps[kept:]
+        self.evaluations = [e for e in self.evaluations if e.step <= step]
+        self.samples = [s for s in self.samples if s.step <= step]
+        self.started, self.failure, self.state = event, None, "running"
+
+    @property
+    def step(self) -> int:
+        """The last step taken."""
+        return self.steps[-1].step if self.steps else 0
+
+    @property
+    def total(self) -> int:
+        """Steps the run will take, 0 when not known yet."""
+        return self.steps[-1].total if self.steps else 0
+
+    @property
+    def best(self) -> Evaluated | None:
+        """The evaluation with the lowest held-out loss."""
+        return min(self.evaluations, key=lambda e: e.loss, default=None)
+
+    def outcome(self, *, alive: bool = False) -> Outcome:
+        """How the run stands; `alive` says whether an engine holds its lock."""
+        state = self.state
+        if state in ("running", "paused") and not alive:
+            state = "interrupted"
+        return Outcome(
+            state,
+            self.step,
+            self.total,
+            self.checkpoints[-1].step if self.checkpoints else None,
+            self.failure.error if self.failure else "",
+            self.early,
+        )
+
+    def seconds_left(self) -> float | None:
+        """Time to the last step, from the median pace of the last 50; None before 10 steps."""
+        recent = self.steps[-51:]
+        paces = sorted(
+            later.seconds - earlier.seconds
+            for earlier, later in zip(recent, recent[1:], strict=False)
+            if later.seconds >= earlier.seconds
+        )
+        if len(paces) < 10:
+            return None
+        return paces[len(paces) // 2] * (self.total - self.step)

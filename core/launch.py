@@ -1,0 +1,210 @@
+"""Start an engine process, follow what it says, ask it questions. No Qt, no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from core.errors import CoreError, RunError
+from core.events import Event, Failed, Finished, decode
+from core.plan import Plan
+from core.recipe import Recipe
+from core.rundir import RunDir
+from core.tokens import Preview
+
+_KEEP = (
+    "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "TEMP", "TMP", "TMPDIR",
+    "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_PATH",
+    "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME",
+    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "TUNESMITH_HOME", "USERNAME", "USER", "LOGNAME",
+)  # fmt: skip
+_SET = {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "USE_HUB_KERNELS": "NO",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "BITSANDBYTES_NOWELCOME": "1",
+}
+"""The engine is offline, asks nobody, and its own loops bring the parallelism."""
+
+
+def engine_command(*arguments: str) -> list[str]:
+    """The one place that knows how an engine is started; isolated from folder and environment."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "--engine", *arguments]
+    return [sys.executable, "-I", "-X", "utf8", "-m", "core.engine", *arguments]
+
+
+def engine_environment() -> dict[str, str]:
+    """Only what an engine needs: no token, no proxy, no foreign import path."""
+    return {name: os.environ[name] for name in _KEEP if name in os.environ} | _SET
+
+
+class Engine:
+    """A running engine process. Leaving the `with` block by an error stops it."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        with run.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                engine_command("run", str(run.root)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=engine_environment(),
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id, for telling and for tests."""
+        return self._process.pid
+
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def wait(self) -> int:
+        """Wait for the end; returns the exit status."""
+        return self._process.wait()
+
+    def stop(self, grace: float = 60.0) -> None:
+        """Ask to save and end, insist after `grace` seconds, then end the whole process tree."""
+        if self.alive():
+            self.run.ask("stop")
+        for insist in (self._process.terminate, self._kill_tree):
+            try:
+                self._process.wait(grace)
+                return
+            except subprocess.TimeoutExpired:
+                insist()
+                grace = 5.0
+        self._process.wait()
+
+    def _kill_tree(self) -> None:
+        try:
+            tree = [psutil.Process(self.pid)]
+            tree += tree[0].children(recursive=True)
+        except psutil.NoSuchProcess:
+            return
+        for process in tree:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._process.wait()
+        else:
+            self.stop(grace=5.0)
+
+
+def start(root: Path, recipe: Recipe, plan: Plan) -> Engine:
+    """Create the run and start its engine. Raises RunError."""
+    return Engine(RunDir.create(root, recipe, plan.model_dump_json(indent=1)))
+
+
+def resume(run: RunDir) -> Engine:
+    """Start a new engine on an interrupted or stopped run. Raises RunError."""
+    if run.is_running():
+        raise RunError(f"{run.root.name} is already running.", hint="Follow it instead.")
+    if run.history().state == "finished":
+        raise RunError(
+            f"{run.root.name} is already finished; there is nothing to resume.",
+            hint="Start a new run with more epochs.",
+        )
+    return Engine(run)
+
+
+def follow(
+    run: RunDir,
+    alive: Callable[[], bool],
+    *,
+    detach: Callable[[], bool] = lambda: False,
+    poll: float = 0.1,
+) -> Iterator[list[Event]]:
+    """Yield batches of events, past then new, until the engine is gone or `detach` says so.
+
+    An engine that died in mid-sentence yields a closing Failed that is not in the file.
+    """
+    with run.events_file.open("rb") as file:
+        tail, last, running = b"", None, True
+        while running and not detach():
+            running = alive()  # asked before reading: nothing said last can be lost
+            *lines, tail = (tail + file.read()).split(b"\n")
+            batch = [event for line in lines if line and (event := decode(line))]
+            last = batch[-1] if batch else last
+            if not running and not isinstance(last, Finished | Failed):
+                batch.append(_died(run))
+            if batch:
+                yield batch
+            if running:
+                time.sleep(poll)
+
+
+def _died(run: RunDir) -> Failed:
+    step, _ = run.newest_valid()
+    hint = f"Resume continues from step {step:,}." if step else "Start again; nothing was saved."
+    return Failed(
+        error="The training process ended unexpectedly.", hint=hint, detail=last_lines(run)
+    )
+
+
+def last_lines(run: RunDir, count: int = 12) -> str:
+    """The end of the engine's log, for a person who wants to know more."""
+    try:
+        with run.log_file.open("rb") as file:
+            file.seek(max(0, run.log_file.stat().st_size - 8_000))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-count:])
+    except OSError:
+        return ""
+
+
+def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
+    """What exactly will be learned: rows as tokens, and counts over the whole set.
+
+    Runs the engine's own encoding in a child process. Raises CoreError with the engine's words.
+    """
+    with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
+        request, reply = Path(folder) / "recipe.yaml", Path(folder) / "reply.json"
+        request.write_text(recipe.to_yaml(), encoding="utf-8")
+        done = subprocess.run(
+            engine_command("preview", str(request), str(reply), str(rows)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=engine_environment(),
+            timeout=timeout,
+            check=False,
+        )
+        if not reply.is_file():
+            raise RunError("The preview ended unexpectedly.", hint=_end_of(done.stderr))
+        answer = json.loads(reply.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise CoreError(answer["error"], hint=answer.get("hint", ""))
+    return Preview.model_validate(answer)
+
+
+def _end_of(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,27 @@
+"""Supervised fine-tuning: imitate the answers of the examples."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from core.objectives.base import Objective
+
+
+class SFT(Objective):
+    """Imitate example answers; only the assistant's words are learned."""
+
+    kind: Literal["sft"] = "sft"
+    title: ClassVar = "Imitate examples (SFT)"
+    summary: ClassVar = (
+        "Learns to answer like your examples: a format, a tone, a skill. The first step of nearly "
+        "every fine-tune."
+    )
+    formats: ClassVar = ("chat", "sharegpt", "instruct", "completion", "prompts")
+
+    packing: bool = Field(
+        False,
+        title="Packing",
+        description="Join short examples into full sequences so that no step is spent on "
+        "padding. Faster when most rows are much shorter than the maximum length; rows never "
+        "see each other.",
+    )

@@ -1,0 +1,204 @@
+"""What is wrong or unwise about a recipe, each with a fix where there is one."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+
+from core.errors import Edit, Problem
+from core.numbers import show_bytes, show_number
+from core.recipe import Recipe
+from core.settle import Draft, Facts, automatic_rate
+
+RATE_FACTOR = 10
+"""A rate so many times the usual one is said to be too high."""
+CUT_SHARE = 0.05
+
+
+def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    """Everything Review lists, blockers first in spirit: missing, impossible, unwise."""
+    yield from _missing(recipe, facts)
+    yield from _device(recipe, facts)
+    if facts.data is not None:
+        yield from _data(recipe, facts, plan)
+    if facts.model is not None:
+        yield from _template(facts)
+        yield from _length(recipe, facts)
+    if plan.settings is not None:
+        yield from _rate(recipe, facts, plan)
+        yield from _memory(recipe, plan)
+        yield from _duration(recipe, facts, plan)
+        yield from _disk(recipe, facts, plan)
+
+
+def _blocker(where: str, text: str, fix: Edit | None = None) -> Problem:
+    return Problem(level="blocker", where=where, text=text, fix=fix)
+
+
+def _warning(where: str, text: str, fix: Edit | None = None) -> Problem:
+    return Problem(level="warning", where=where, text=text, fix=fix)
+
+
+def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if not recipe.model:
+        yield _blocker("model", "No model is chosen.", Edit(path="model", value="starter",
+                       label="Use the starter model"))  # fmt: skip
+    if not recipe.data.path:
+        yield _blocker("data.path", "No dataset is chosen.")
+    elif facts.data is None:
+        yield _blocker("data.path", "The dataset has not been read.")
+
+
+def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if recipe.training.device == "cuda" and not facts.machine.gpus:
+        yield _blocker(
+            "training.device",
+            "The recipe asks for an NVIDIA GPU and none was found.",
+            Edit(path="training.device", value="auto", label="Choose automatically"),
+        )
+    if recipe.adaptation.quantised and not importlib.util.find_spec("bitsandbytes"):
+        yield _blocker(
+            "adaptation",
+            "QLoRA needs the package bitsandbytes, which is not installed.",
+            Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA"),
+        )
+
+
+def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    data = facts.data
+    assert data is not None
+    if data.format not in recipe.objective.formats:
+        yield _blocker(
+            "data.format",
+            f"{recipe.objective.title} cannot learn from rows of the format {data.format!r}.",
+        )
+    for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
+        level = "tip" if finding.severity == "note" else "warning"
+        where = "data.path" if finding in data.problems else "data.heldout"
+        yield Problem(level=level, where=where, text=finding.text)  # type: ignore[arg-type]
+    if plan.settings is not None and not plan.heldout:
+        share = Edit(path="data.heldout_share", value=0.1, label="Hold out 10 %")
+        yield _warning(
+            "data.heldout_share", "No rows are held out: nobody can tell learning from "
+            "memorising.", None if recipe.data.heldout else share,
+        )  # fmt: skip
+    if 0 < data.rows < 50:
+        yield Problem(
+            level="tip",
+            where="data.path",
+            text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
+        )
+
+
+def _template(facts: Facts) -> Iterator[Problem]:
+    assert facts.model is not None
+    if facts.model.template is None:
+        yield _blocker(
+            "model",
+            f"{facts.model.name} has no chat template, so questions and answers cannot be told "
+            "apart. Choose its instruct or chat variant.",
+        )
+
+
+def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    assert facts.model is not None
+    context, length = facts.model.context, recipe.training.max_length
+    if context and length > context:
+        yield _blocker(
+            "training.max_length",
+            f"{facts.model.name} reads at most {context:,} tokens, the recipe asks for {length:,}.",
+            Edit(path="training.max_length", value=context, label=f"Use {context:,}"),
+        )
+    counted = facts.tokens
+    if counted is None or not counted.rows:
+        return
+    if counted.untrained:
+        yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
+    if counted.cut / counted.rows > CUT_SHARE and length < context:
+        longer = min(context, counted.p99)
+        yield _warning(
+            "training.max_length",
+            f"{counted.cut:,} of {counted.rows:,} rows are longer than {length:,} tokens and lose "
+            "their end.",
+            Edit(path="training.max_length", value=longer, label=f"Use {longer:,}"),
+        )
+
+
+def _untrained(count: int, rows: int, lines: tuple[int, ...]) -> Iterator[Problem]:
+    where = ", ".join(str(line) for line in lines[:5])
+    text = f"{count:,} of {rows:,} rows have nothing to learn at this length (lines {where}...)."
+    if count >= rows:
+        yield _blocker("training.max_length", text)
+    else:
+        yield _warning("training.max_length", f"{text} They are left out.")
+
+
+def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    assert facts.model is not None and plan.settings is not None
+    usual, _ = automatic_rate(recipe, facts.model)
+    chosen = plan.settings.learning_rate
+    fix = Edit(path="training.learning_rate", value=None, label=f"Use {show_number(usual)}")
+    if chosen > RATE_FACTOR * usual:
+        yield _warning(
+            "training.learning_rate",
+            f"{show_number(chosen)} is far above the usual {show_number(usual)}: the loss may "
+            "explode.",
+            fix,
+        )
+    elif chosen < usual / 100:
+        yield _warning(
+            "training.learning_rate",
+            f"{show_number(chosen)} is far below the usual {show_number(usual)}: little would be "
+            "learned.",
+            fix,
+        )
+
+
+def _memory(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
+    if not plan.limit or plan.needed <= plan.limit:
+        return
+    yield _warning(
+        "training.micro_batch",
+        f"About {show_bytes(plan.needed)} are needed, {plan.device} has {show_bytes(plan.limit)}.",
+        _memory_fix(recipe),
+    )
+
+
+def _memory_fix(recipe: Recipe) -> Edit | None:
+    training = recipe.training
+    if training.micro_batch > 1:
+        halved = training.model_dump(mode="json") | {
+            "micro_batch": training.micro_batch // 2,
+            "accumulation": training.accumulation * 2,
+        }
+        label = f"Batch {training.micro_batch} to {training.micro_batch // 2}, same result"
+        return Edit(path="training", value=halved, label=label)
+    if training.checkpointing != "on":
+        return Edit(path="training.checkpointing", value="on", label="Recompute activations")
+    if recipe.adaptation.kind != "qlora":
+        return Edit(path="adaptation", value={"kind": "qlora"}, label="Use QLoRA")
+    return None
+
+
+def _duration(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    assert plan.settings is not None
+    seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
+    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:
+        yield _warning(
+            "training.max_steps",
+            f"{recipe.training.max_steps:,} steps see only {seen / plan.rows:.0%} of the rows.",
+            Edit(path="training.max_steps", value=None, label="Remove the limit"),
+        )
+
+
+def _disk(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    """A checkpoint holds the trained weights and two Adam states, 12 bytes per number."""
+    one = plan.trainable * 12
+    need = round(one * (recipe.checks.keep + 2) * 1.1)
+    if facts.machine.disk_free and need > facts.machine.disk_free:
+        yield _blocker(
+            "checks.keep",
+            f"Checkpoints need about {show_bytes(need)}, the disk has "
+            f"{show_bytes(facts.machine.disk_free)} free.",
+            Edit(path="checks.keep", value=1, label="Keep one") if recipe.checks.keep > 1 else None,
+        )

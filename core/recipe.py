@@ -1,0 +1,197 @@
+"""The recipe: everything a user chose, and nothing a machine computed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from core.adapt import Full, Lora, QLora
+from core.choices import Checks, Data, Training
+from core.errors import Problem, RecipeError
+from core.objectives import SFT
+from core.value import Value
+
+MAX_BYTES = 1_000_000
+"""A recipe is a page of text; anything larger is something else."""
+
+AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
+_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT,)}
+
+
+class Recipe(Value):
+    """Everything a user chose. Editing returns a new one; nothing here depends on a machine."""
+
+    version: Literal[1] = 1
+    name: str = Field(
+        "my-fine-tune", min_length=1, max_length=80, title="Name", description="Shown in the list."
+    )
+    model: str = Field(
+        "starter",
+        title="Model",
+        description="starter, a folder with config.json and safetensors, or a Hub id.",
+    )
+    data: Data = Data()
+    objective: SFT = SFT()
+    adaptation: AnyAdaptation = Lora()
+    training: Training = Training()
+    checks: Checks = Checks()
+
+    def edit(self, path: str, value: Any) -> Recipe:
+        """Return a new, validated recipe with one dotted field changed. Raises RecipeError."""
+        raw = self.model_dump(mode="json")
+        *parents, leaf = path.split(".")
+        node = raw
+        for name in parents:
+            node = node[name]
+        node[leaf] = value.model_dump(mode="json") if isinstance(value, Value) else value
+        return parse(raw)
+
+    def get(self, path: str) -> Any:
+        """The value at a dotted path."""
+        node: Any = self
+        for name in path.split("."):
+            node = getattr(node, name)
+        return node
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, every field under a comment that says what it does."""
+        return "\n".join(_yaml_lines(self, "")) + "\n"
+
+
+def parse(raw: object) -> Recipe:
+    """A recipe from plain data. Raises RecipeError that names every fault."""
+    if not isinstance(raw, Mapping):
+        raise RecipeError([_blocker("", "a recipe is a list of `name: value` lines")])
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise RecipeError(_problems(error)) from error
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe file. Raises RecipeError with file, line and what to do."""
+    try:
+        text = _bounded_text(path)
+        _refuse_aliases(text)
+        return parse(yaml.safe_load(text))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RecipeError(
+            [_blocker("", f"{path}: {reason}")],
+            hint="Check the path, or write a new recipe with `tunesmith new -o recipe.yaml`.",
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError([_yaml_problem(path, error)], hint=_YAML_HINT) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError([_blocker("", f"{path}: not a YAML text: {error}")]) from error
+    except RecipeError as error:
+        named = [p.model_copy(update={"text": f"{p.text} ({path})"}) for p in error.problems]
+        raise RecipeError(named, hint=error.hint or _FIELD_HINT) from error
+
+
+_YAML_HINT = "YAML needs `name: value`, two spaces of indent, and quotes round text with a colon."
+_FIELD_HINT = "`tunesmith new` prints a recipe with every field and what it means."
+
+
+def _bounded_text(path: Path) -> str:
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise RecipeError([_blocker("", f"{path}: larger than 1 MB, this is not a recipe")])
+    return raw.decode("utf-8-sig")
+
+
+def _refuse_aliases(text: str) -> None:
+    """A nine-level alias bomb parses in no time and then never prints."""
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.AliasToken):
+            line = token.start_mark.line + 1
+            raise RecipeError([_blocker("", f"line {line}: YAML aliases (*) are not allowed")])
+
+
+def _yaml_problem(path: Path, error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark
+    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+    return _blocker("", f"{place}: {error.problem or error}")
+
+
+def _blocker(where: str, text: str) -> Problem:
+    return Problem(level="blocker", where=where, text=text)
+
+
+def _problems(error: ValidationError) -> Iterator[Problem]:
+    for fault in error.errors():
+        where = _path(fault["loc"])
+        yield _blocker(where, _sentence(where, fault["type"], fault["msg"], fault.get("input")))
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """Where in the recipe, without the union tag pydantic puts behind the union's name."""
+    kept: list[str] = []
+    for position, part in enumerate(location):
+        union = position and location[position - 1] in _UNIONS
+        if not (union and isinstance(part, str) and part in _tags(str(location[position - 1]))):
+            kept.append(str(part))
+    return ".".join(kept)
+
+
+def _tags(union: str) -> set[str]:
+    return {kind.model_fields["kind"].default for kind in _UNIONS[union]}
+
+
+def _sentence(where: str, kind: str, message: str, given: object) -> str:
+    if kind == "extra_forbidden":
+        return "unknown field" + _did_you_mean(where)
+    if kind.startswith("union_tag"):
+        return f"unknown kind; known: {', '.join(sorted(_tags(where)))}"
+    text = message[:1].lower() + message[1:]
+    return text if isinstance(given, dict | list) else f"{text}, not {given!r:.60}"
+
+
+def _did_you_mean(where: str) -> str:
+    *parents, leaf = where.split(".")
+    names = sorted(_field_names(Recipe()) | _field_names(Recipe(adaptation=QLora())))
+    siblings = [n.split(".")[-1] for n in names if n.split(".")[:-1] == parents]
+    for candidates in (siblings, [n.split(".")[-1] for n in names]):
+        if close := difflib.get_close_matches(leaf, candidates, n=1):
+            return f"; did you mean {next(n for n in names if n.split('.')[-1] == close[0])}?"
+    return f"; known here: {', '.join(siblings)}" if siblings else ""
+
+
+def _field_names(value: BaseModel, prefix: str = "") -> set[str]:
+    names: set[str] = set()
+    for name in type(value).model_fields:
+        names.add(prefix + name)
+        child = getattr(value, name)
+        if isinstance(child, BaseModel):
+            names |= _field_names(child, f"{prefix}{name}.")
+    return names
+
+
+def _yaml_lines(value: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(value).model_fields.items():
+        child = getattr(value, name)
+        if isinstance(child, BaseModel):
+            yield f"{indent}{name}:"
+            yield from _yaml_lines(child, indent + "  ")
+            continue
+        if field.description:
+            yield from _comment(field.description, indent)
+        yield f"{indent}{name}: {_scalar(child)}"
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    import textwrap
+
+    yield from textwrap.wrap(text, 96, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+
+
+def _scalar(child: object) -> str:
+    plain = list(child) if isinstance(child, tuple) else child
+    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,245 @@
+"""Automatic values made concrete, and the numbers of a run: rows, steps, memory, time."""
+
+from __future__ import annotations
+
+import math
+
+from core.dataset import DataFacts
+from core.machine import Machine
+from core.memory import Item, Load, estimate
+from core.models import ModelFacts
+from core.recipe import Recipe
+from core.tokens import TokenFacts, guess
+from core.value import Value
+
+
+class Decision(Value):
+    """A value chosen automatically, and the reason."""
+
+    name: str
+    value: str
+    because: str
+
+
+class Settings(Value):
+    """The concrete numbers an engine runs with; no `None` and no "auto" is left."""
+
+    device: str
+    bf16: bool
+    learning_rate: float
+    max_length: int
+    micro_batch: int
+    accumulation: int
+    steps: int
+    warmup_steps: int
+    every: int
+    save_every: int
+    checkpointing: bool
+
+
+class Draft(Value):
+    """What a recipe comes to on a machine, before anybody judged it."""
+
+    items: tuple[Item, ...] = ()
+    limit: int = 0
+    """Memory of the device the run will use, in bytes."""
+    device: str = ""
+    parameters: int = 0
+    trainable: int = 0
+    rows: int = 0
+    heldout: int = 0
+    seconds: float | None = None
+    settings: Settings | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def needed(self) -> int:
+        """The whole memory bill in bytes."""
+        return sum(item.bytes for item in self.items)
+
+
+class Facts(Value):
+    """What is known of the outside world; None means not looked at yet."""
+
+    machine: Machine
+    model: ModelFacts | None = None
+    data: DataFacts | None = None
+    heldout: DataFacts | None = None
+    tokens: TokenFacts | None = None
+
+
+def make_draft(recipe: Recipe, facts: Facts) -> Draft:
+    """The numbers of a recipe; without a model or data only the device is known."""
+    bare = Draft(limit=_limit(recipe, facts.machine), device=_device_name(recipe, facts.machine))
+    if facts.model is None or facts.data is None:
+        return bare
+    settings, decisions = settle(recipe, facts)
+    rows, heldout = split_sizes(recipe, facts)
+    load = _load(settings, _padded(recipe, tokens(recipe, facts)))
+    return Draft(
+        items=estimate(facts.model, recipe.adaptation, load),
+        limit=bare.limit,
+        device=bare.device,
+        parameters=facts.model.parameters,
+        trainable=recipe.adaptation.trainable(facts.model),
+        rows=rows,
+        heldout=heldout,
+        settings=settings,
+        decisions=tuple(decisions),
+        seconds=_seconds(recipe, facts, settings),
+    )
+
+
+def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
+    """The engine's count when there is one, else a guess from characters."""
+    if facts.tokens is not None:
+        return facts.tokens
+    assert facts.data is not None
+    data = facts.data
+    return guess(data.rows, data.mean_chars, data.max_chars, recipe.training.max_length)
+
+
+def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
+    """Rows to train on and rows held out."""
+    assert facts.data is not None
+    if recipe.data.heldout:
+        return facts.data.rows, facts.heldout.rows if facts.heldout else 0
+    kept = round(facts.data.rows * recipe.data.heldout_share)
+    return facts.data.rows - kept, kept
+
+
+def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
+    """Give every automatic value a number and a reason."""
+    assert facts.model is not None
+    training, checks = recipe.training, recipe.checks
+    device, bf16, decisions = _settle_device(recipe, facts.machine)
+    rate = training.learning_rate
+    if rate is None:
+        rate, because = automatic_rate(recipe, facts.model)
+        decisions.append(Decision(name="Learning rate", value=f"{rate:g}", because=because))
+    steps = count_steps(recipe, facts)
+    every = checks.every or max(1, math.ceil(steps / 10))
+    if checks.every is None:
+        decisions.append(
+            Decision(name="Evaluate every", value=f"{every} steps", because="ten looks per run")
+        )
+    checkpointing, why = _settle_checkpointing(recipe, facts, device)
+    decisions.append(
+        Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
+    )
+    settings = Settings(
+        device=device,
+        bf16=bf16,
+        learning_rate=rate,
+        max_length=training.max_length,
+        micro_batch=training.micro_batch,
+        accumulation=training.accumulation,
+        steps=steps,
+        warmup_steps=math.ceil(steps * training.warmup),
+        every=every,
+        save_every=checks.save_every or every,
+        checkpointing=checkpointing,
+    )
+    return settings, decisions
+
+
+SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
+"""Below so many parameters, so many times the usual rate: small models want larger steps."""
+
+
+def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
+    """The usual rate of the method, raised for small models."""
+    usual, source = recipe.adaptation.learning_rate
+    for size, factor in SIZE_STEPS:
+        if model.parameters < size:
+            millions = f"{model.parameters / 1e6:.0f} M"
+            return usual * factor, f"a model of only {millions} parameters learns with larger steps"
+    return usual, source
+
+
+def count_steps(recipe: Recipe, facts: Facts) -> int:
+    """Optimizer steps of the whole run, counted as the trainer counts them."""
+    training = recipe.training
+    rows, _ = split_sizes(recipe, facts)
+    counted = tokens(recipe, facts)
+    if recipe.objective.packing and counted.rows:
+        rows = math.ceil(rows * counted.mean / training.max_length)
+    batches = math.ceil(rows / training.micro_batch)
+    per_epoch = max(1, math.ceil(batches / training.accumulation))
+    steps = max(1, math.ceil(per_epoch * training.epochs))
+    return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
+    wanted = recipe.training.device
+    device = wanted if wanted != "auto" else "cuda" if machine.gpus else "cpu"
+    bf16 = device == "cuda" and machine.bf16
+    found = machine.gpus[0].name if machine.gpus else "no NVIDIA GPU was found"
+    because = f"{found}" if wanted == "auto" else "the recipe says so"
+    precision = "the GPU is Ampere or newer" if bf16 else "exact, and no slower here"
+    return (
+        device,
+        bf16,
+        [
+            Decision(name="Device", value=device, because=because),
+            Decision(name="Precision", value="bf16" if bf16 else "fp32", because=precision),
+        ],
+    )
+
+
+def _settle_checkpointing(recipe: Recipe, facts: Facts, device: str) -> tuple[bool, str]:
+    chosen = recipe.training.checkpointing
+    if chosen != "auto":
+        return chosen == "on", "the recipe says so"
+    assert facts.model is not None
+    load = Load(
+        cuda=device == "cuda",
+        rows=recipe.training.micro_batch,
+        length=_padded(recipe, tokens(recipe, facts)),
+    )
+    need = sum(item.bytes for item in estimate(facts.model, recipe.adaptation, load))
+    if need <= 0.9 * _limit(recipe, facts.machine):
+        return False, "the memory is enough without it, and it costs about 25 % time"
+    return True, "without it the memory would not be enough"
+
+
+def _padded(recipe: Recipe, counted: TokenFacts) -> int:
+    """Tokens per row in the longest batch."""
+    if recipe.objective.packing:
+        return recipe.training.max_length
+    return min(recipe.training.max_length, max(1, counted.longest))
+
+
+def _load(settings: Settings, length: int) -> Load:
+    return Load(
+        cuda=settings.device == "cuda",
+        rows=settings.micro_batch,
+        length=length,
+        checkpointing=settings.checkpointing,
+    )
+
+
+def _limit(recipe: Recipe, machine: Machine) -> int:
+    if recipe.training.device != "cpu" and machine.gpus:
+        return machine.gpus[0].total
+    return machine.memory
+
+
+def _device_name(recipe: Recipe, machine: Machine) -> str:
+    if recipe.training.device != "cpu" and machine.gpus:
+        return machine.gpus[0].name
+    return "this computer's memory"
+
+
+FLOPS_PER_CORE = 25e9
+"""Sustained 32-bit multiply-adds of one current CPU core in training, measured on small models."""
+
+
+def _seconds(recipe: Recipe, facts: Facts, settings: Settings) -> float | None:
+    """A rough time on a CPU; None on a GPU, where a guess would mislead."""
+    if settings.device != "cpu" or facts.model is None:
+        return None
+    counted = tokens(recipe, facts)
+    seen = counted.mean * settings.steps * settings.micro_batch * settings.accumulation
+    per_token = (6 if recipe.adaptation.kind == "full" else 4) * facts.model.parameters
+    return seen * per_token / (FLOPS_PER_CORE * max(1, facts.machine.cores))

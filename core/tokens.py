@@ -1,0 +1,80 @@
+"""How long the rows are in tokens, and how much of them is trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.value import Value
+
+
+class TokenFacts(Value):
+    """Counted by the engine's own encoding at one maximum length, never guessed."""
+
+    max_length: int
+    rows: int
+    heldout: int = 0
+    tokens: int = 0
+    """All tokens of the training rows after cutting."""
+    trained: int = 0
+    """Tokens that are learned, after cutting."""
+    median: int = 0
+    p95: int = 0
+    p99: int = 0
+    longest: int = 0
+    cut: int = 0
+    """Training rows that are longer than `max_length`."""
+    untrained: int = 0
+    """Rows without a single trained token at this length: they teach nothing."""
+    untrained_lines: tuple[int, ...] = ()
+    """Where they stand in the file, the first twenty."""
+    template_note: str = ""
+    """What was done to the chat template so that answers can be told from questions."""
+
+    @property
+    def mean(self) -> float:
+        """Average tokens of a training row."""
+        return self.tokens / self.rows if self.rows else 0.0
+
+
+CHARACTERS_PER_TOKEN = 3.6
+"""English text under common BPE vocabularies; used only until the engine has counted."""
+
+
+def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> TokenFacts:
+    """A first figure from characters, for the second before the real count is there."""
+    mean = min(max_length, round(mean_chars / CHARACTERS_PER_TOKEN) + 12)
+    longest = round(max_chars / CHARACTERS_PER_TOKEN) + 12
+    return TokenFacts(
+        max_length=max_length,
+        rows=rows,
+        tokens=mean * rows,
+        trained=mean * rows // 2,
+        median=mean,
+        p95=min(longest, 2 * mean),
+        p99=longest,
+        longest=longest,
+    )
+
+
+PieceKind = Literal["trained", "context", "cut"]
+
+
+class Piece(Value):
+    """One token as text: learned, only read, or lost to the maximum length."""
+
+    text: str
+    kind: PieceKind
+
+
+class PreviewRow(Value):
+    """One row exactly as the model will see it."""
+
+    line: int
+    pieces: tuple[Piece, ...]
+
+
+class Preview(Value):
+    """The engine's reply to "what will be learned?"."""
+
+    tokens: TokenFacts
+    rows: tuple[PreviewRow, ...] = ()

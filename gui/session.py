@@ -1,0 +1,192 @@
+"""The window's one piece of state: a valid recipe, what is known of the world, and the plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from core import dataset, launch, models
+from core.errors import CoreError, Edit, ModelError, RecipeError
+from core.machine import Machine
+from core.plan import Facts, Plan, make_plan
+from core.recipe import Recipe
+from core.tokens import Preview
+from gui.background import Task
+
+UNDO_STEPS = 200
+
+
+class Session(QObject):
+    """Pages hold no state: they show `recipe`, `facts` and `plan`, and call `edit`."""
+
+    changed = Signal(object)
+    """The recipe changed (Recipe)."""
+    planned = Signal(object)
+    """The plan changed (Plan); follows every change of recipe or facts."""
+    refused = Signal(str, str)
+    """An edit was not valid: dotted path, reason."""
+    trouble = Signal(str, object)
+    """A model or dataset cannot be used: "model" or "data", CoreError or None when it is fine."""
+    previewed = Signal(object)
+    """Rows as the model will see them (Preview), or a CoreError."""
+
+    def __init__(self, machine: Machine, recipe: Recipe, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.recipe = recipe
+        self.facts = Facts(machine=machine)
+        self.plan: Plan = make_plan(recipe, self.facts)
+        self.preview: Preview | CoreError | None = None
+        self.troubles: dict[str, CoreError] = {}
+        self._undo: list[Recipe] = []
+        self._redo: list[Recipe] = []
+        self._tasks: dict[str, Task] = {}
+        self._counting = QTimer(self, singleShot=True, interval=400)
+        self._counting.timeout.connect(self._count)
+
+    def begin(self) -> None:
+        """Look at the model and the data of the first recipe."""
+        self._look_at_model()
+        self._look_at_data()
+        self._replan()
+
+    def edit(self, path: str, value: Any) -> bool:
+        """Replace one field; an invalid value is refused and nothing changes."""
+        try:
+            recipe = self.recipe.edit(path, value)
+        except RecipeError as error:
+            self.refused.emit(path, error.problems[0].text)
+            return False
+        self.replace(recipe)
+        return True
+
+    def apply(self, fix: Edit) -> bool:
+        """Press a fix button."""
+        return self.edit(fix.path, fix.value)
+
+    def replace(self, recipe: Recipe) -> None:
+        """Take a whole recipe, undoably."""
+        if recipe == self.recipe:
+            return
+        self._undo = [*self._undo[-UNDO_STEPS:], self.recipe]
+        self._redo.clear()
+        self._take(recipe)
+
+    def undo(self) -> None:
+        """Back to the recipe before the last change."""
+        if self._undo:
+            self._redo.append(self.recipe)
+            self._take(self._undo.pop())
+
+    def redo(self) -> None:
+        """Forward again."""
+        if self._redo:
+            self._undo.append(self.recipe)
+            self._take(self._redo.pop())
+
+    def _take(self, recipe: Recipe) -> None:
+        before, self.recipe = self.recipe, recipe
+        if recipe.model != before.model:
+            self._look_at_model()
+        if recipe.data != before.data:
+            self._look_at_data()
+        elif recipe.training.max_length != before.training.max_length:
+            self._recount()
+        self.changed.emit(recipe)
+        self._replan()
+
+    def _replan(self) -> None:
+        self.plan = make_plan(self.recipe, self.facts)
+        self.planned.emit(self.plan)
+
+    def look_again(self) -> None:
+        """Something outside changed, for instance a download finished."""
+        self._look_at_model()
+        self._replan()
+
+    def _look_at_model(self) -> None:
+        """Reading headers takes milliseconds, so this needs no background."""
+        self.facts = self.facts.model_copy(update={"model": None, "tokens": None})
+        self._say("model", None)
+        try:
+            if self.recipe.model:
+                facts = models.look(models.resolve(self.recipe.model))
+                self.facts = self.facts.model_copy(update={"model": facts})
+        except ModelError as error:
+            self._say("model", error)
+        self._recount()
+
+    def _look_at_data(self) -> None:
+        self.facts = self.facts.model_copy(update={"data": None, "heldout": None, "tokens": None})
+        self._say("data", None)
+        data = self.recipe.data
+        self._forget("data")
+        if not data.path:
+            return
+        task = Task(self, lambda: _inspect(data.path, data.heldout, data.format, data.columns))
+        self._tasks["data"] = task.then(self._data_known).failed(self._data_bad).start()
+
+    def _data_known(self, found: tuple[dataset.DataFacts, dataset.DataFacts | None]) -> None:
+        self.facts = self.facts.model_copy(update={"data": found[0], "heldout": found[1]})
+        self._tasks.pop("data", None)
+        self._say("data", None)
+        self._recount()
+        self._replan()
+
+    def _data_bad(self, error: CoreError) -> None:
+        self._tasks.pop("data", None)
+        self._say("data", error)
+        self._replan()
+
+    @property
+    def reading(self) -> bool:
+        """Whether the dataset is being read right now."""
+        return "data" in self._tasks
+
+    @property
+    def counting(self) -> bool:
+        """Whether the engine is counting tokens right now, or about to."""
+        return "count" in self._tasks or self._counting.isActive()
+
+    def _recount(self) -> None:
+        self.facts = self.facts.model_copy(update={"tokens": None})
+        self._forget("count")
+        if self.facts.model and self.facts.data:
+            self._counting.start()
+
+    def _count(self) -> None:
+        recipe = self.recipe
+        task = Task(self, lambda: launch.preview(recipe))
+        self._tasks["count"] = task.then(self._counted).failed(self._uncounted).start()
+
+    def _counted(self, preview: Preview) -> None:
+        self._tasks.pop("count", None)
+        self.preview = preview
+        self.facts = self.facts.model_copy(update={"tokens": preview.tokens})
+        self.previewed.emit(preview)
+        self._replan()
+
+    def _uncounted(self, error: CoreError) -> None:
+        self._tasks.pop("count", None)
+        self.preview = error
+        self.previewed.emit(error)
+
+    def _forget(self, name: str) -> None:
+        if task := self._tasks.pop(name, None):
+            task.forget()
+
+    def _say(self, what: str, error: CoreError | None) -> None:
+        if error is None:
+            self.troubles.pop(what, None)
+        else:
+            self.troubles[what] = error
+        self.trouble.emit(what, error)
+
+
+def _inspect(
+    path: str, heldout: str, format: str, columns: dict[str, str]
+) -> tuple[dataset.DataFacts, dataset.DataFacts | None]:
+    found = dataset.inspect_data(Path(path), format=format, columns=columns)
+    kept = dataset.inspect_data(Path(heldout), format=format, columns=columns) if heldout else None
+    return found, kept
