@@ -39,7 +39,7 @@ def staged(final: Path) -> Iterator[Path]:
 
 def seal(folder: Path, **facts: Any) -> int:
     """Make every file durable and write the manifest; returns the bytes sealed."""
-    files = {}
+    files: dict[str, dict[str, Any]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
         _fsync(path)
         size = path.stat().st_size

@@ -70,7 +70,7 @@ class Phase(_Event):
 
 
 class Step(_Event):
-    """One optimizer step. `seconds` is training time since the first step of this engine."""
+    """One optimizer step. `seconds` counts the time spent in steps since the start."""
 
     kind: Literal["step"] = "step"
     step: int

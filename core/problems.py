@@ -75,7 +75,7 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
         level = "tip" if finding.severity == "note" else "warning"
         where = "data.path" if finding in data.problems else "data.heldout"
-        yield Problem(level=level, where=where, text=finding.text)  # type: ignore[arg-type]
+        yield Problem(level=level, where=where, text=finding.text)
     if plan.settings is not None and not plan.heldout:
         share = Edit(path="data.heldout_share", value=0.1, label="Hold out 10 %")
         yield _warning(

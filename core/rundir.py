@@ -13,7 +13,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from core import durable, recipe
-from core.errors import RunError
+from core.errors import RecipeError, RunError
 from core.events import Event, decode
 from core.history import History
 from core.recipe import Recipe
@@ -211,7 +211,12 @@ def summarise(run: RunDir) -> RunSummary:
         story = run.history()
     except (OSError, ValueError) as error:
         return RunSummary(
-            run=str(run.root), name=run.root.name, outcome="failed", step=0, total=0, text=str(error)
+            run=str(run.root),
+            name=run.root.name,
+            outcome="failed",
+            step=0,
+            total=0,
+            text=str(error),
         )
     outcome = story.outcome(alive=alive)
     return RunSummary(
@@ -228,7 +233,7 @@ def summarise(run: RunDir) -> RunSummary:
 def _name(run: RunDir) -> str:
     try:
         return run.load_recipe().name
-    except recipe.RecipeError:
+    except RecipeError:
         return run.root.name
 
 

@@ -30,11 +30,11 @@ class Settings(Value):
     max_length: int
     micro_batch: int
     accumulation: int
-    steps: int
-    warmup_steps: int
-    every: int
-    save_every: int
     checkpointing: bool
+    steps: int = 1
+    warmup_steps: int = 0
+    every: int = 1
+    save_every: int = 1
 
 
 class Draft(Value):
@@ -117,29 +117,23 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     if rate is None:
         rate, because = automatic_rate(recipe, facts.model)
         decisions.append(Decision(name="Learning rate", value=f"{rate:g}", because=because))
-    steps = count_steps(recipe, facts)
-    every = checks.every or max(1, math.ceil(steps / 10))
-    if checks.every is None:
-        decisions.append(
-            Decision(name="Evaluate every", value=f"{every} steps", because="ten looks per run")
-        )
-    checkpointing, why = _settle_checkpointing(recipe, facts, device)
+    checkpointing, why = _settle_checkpointing(recipe, facts, device, bf16)
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
-    settings = Settings(
+    fixed = Settings(
         device=device,
         bf16=bf16,
         learning_rate=rate,
         max_length=training.max_length,
         micro_batch=training.micro_batch,
         accumulation=training.accumulation,
-        steps=steps,
-        warmup_steps=math.ceil(steps * training.warmup),
-        every=every,
-        save_every=checks.save_every or every,
         checkpointing=checkpointing,
     )
+    settings = with_steps(recipe, fixed, count_steps(recipe, facts))
+    if checks.every is None:
+        often = f"{settings.every} steps"
+        decisions.append(Decision(name="Evaluate every", value=often, because="ten looks per run"))
     return settings, decisions
 
 
@@ -158,16 +152,34 @@ def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
 
 
 def count_steps(recipe: Recipe, facts: Facts) -> int:
-    """Optimizer steps of the whole run, counted as the trainer counts them."""
-    training = recipe.training
+    """Optimizer steps of the whole run, as far as rows and tokens are known."""
     rows, _ = split_sizes(recipe, facts)
     counted = tokens(recipe, facts)
     if recipe.objective.packing and counted.rows:
-        rows = math.ceil(rows * counted.mean / training.max_length)
+        rows = math.ceil(rows * counted.mean / recipe.training.max_length)
+    return steps_for(recipe, rows)
+
+
+def steps_for(recipe: Recipe, rows: int) -> int:
+    """Optimizer steps for so many rows (or packed sequences), counted as the trainer counts."""
+    training = recipe.training
     batches = math.ceil(rows / training.micro_batch)
     per_epoch = max(1, math.ceil(batches / training.accumulation))
     steps = max(1, math.ceil(per_epoch * training.epochs))
     return min(steps, training.max_steps) if training.max_steps else steps
+
+
+def with_steps(recipe: Recipe, settings: Settings, steps: int) -> Settings:
+    """The same settings for the number of steps that the encoded rows really make."""
+    every = recipe.checks.every or max(1, math.ceil(steps / 10))
+    return settings.model_copy(
+        update={
+            "steps": steps,
+            "warmup_steps": math.ceil(steps * recipe.training.warmup),
+            "every": every,
+            "save_every": recipe.checks.save_every or every,
+        }
+    )
 
 
 def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
@@ -187,13 +199,16 @@ def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[De
     )
 
 
-def _settle_checkpointing(recipe: Recipe, facts: Facts, device: str) -> tuple[bool, str]:
+def _settle_checkpointing(
+    recipe: Recipe, facts: Facts, device: str, bf16: bool
+) -> tuple[bool, str]:
     chosen = recipe.training.checkpointing
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     assert facts.model is not None
     load = Load(
         cuda=device == "cuda",
+        bf16=bf16,
         rows=recipe.training.micro_batch,
         length=_padded(recipe, tokens(recipe, facts)),
     )
@@ -213,6 +228,7 @@ def _padded(recipe: Recipe, counted: TokenFacts) -> int:
 def _load(settings: Settings, length: int) -> Load:
     return Load(
         cuda=settings.device == "cuda",
+        bf16=settings.bf16,
         rows=settings.micro_batch,
         length=length,
         checkpointing=settings.checkpointing,

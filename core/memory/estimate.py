@@ -32,6 +32,7 @@ class Load(Value):
     """What is on the device at once."""
 
     cuda: bool
+    bf16: bool
     rows: int
     length: int
     """Tokens per row after padding."""
@@ -40,7 +41,7 @@ class Load(Value):
 
 def estimate(model: ModelFacts, adaptation: Adaptation, load: Load) -> tuple[Item, ...]:
     """The bill for one training step, largest surprises included. Shapes from `model` alone."""
-    width = 2 if load.cuda else 4
+    width = 2 if load.bf16 else 4
     trained = adaptation.trainable(model)
     return (
         Item(name="Weights", bytes=_weights(model, adaptation, width), note=_storage(adaptation)),

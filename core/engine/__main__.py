@@ -1,0 +1,103 @@
+"""`python -I -m core.engine run RUN` trains; `preview RECIPE REPLY ROWS` shows rows as tokens.
+
+Everything heavy is imported late, so that the first event is out before the libraries load.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import platform
+import sys
+import traceback
+from pathlib import Path
+
+from filelock import Timeout
+
+from core.engine.emit import Voice, versions
+from core.engine.faults import Stopped, explain
+from core.engine.wishes import Wishes
+from core.errors import CoreError
+from core.events import Failed, Finished, Started
+from core.recipe import load
+from core.rundir import RunDir, write_environment
+
+LOCK_PATIENCE = 2.0
+"""Seconds: whoever asks whether a run is alive holds its lock for a moment."""
+
+
+def main(arguments: list[str]) -> int:
+    """Dispatch; 0 when the job was done, 1 when it failed."""
+    faulthandler.enable()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
+    match arguments:
+        case ["run", root]:
+            return run(RunDir.open(Path(root)))
+        case ["preview", recipe, reply, rows]:
+            return preview(Path(recipe), Path(reply), int(rows))
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+def run(folder: RunDir) -> int:
+    """Train under the run's lock; whatever goes wrong becomes the run's last event."""
+    try:
+        with folder.lock().acquire(timeout=LOCK_PATIENCE):
+            return _locked(folder)
+    except Timeout:
+        print("another engine holds this run", file=sys.stderr)
+        return 1
+
+
+def _locked(folder: RunDir) -> int:
+    wishes, voice = Wishes(folder), Voice(folder)
+    resumed: int | None = None
+    try:
+        resumed, faults = folder.newest_valid()
+        voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
+        wishes.listen()
+        for fault in faults:
+            voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
+        _remember_place(folder)
+        voice.phase("importing")
+        from core.engine.run import train
+
+        voice.say(train(folder, voice, wishes, resumed))
+    except Stopped:
+        voice.say(Finished(step=resumed or 0, stopped=True))
+    except BaseException as error:  # noqa: BLE001 - the boundary: the story needs its ending
+        traceback.print_exc()
+        sentence, hint = explain(error)
+        voice.say(
+            Failed(error=sentence, hint=hint, detail=f"{type(error).__name__}: {error}"[:2000])
+        )
+        return 1
+    finally:
+        voice.close()
+    return 0
+
+
+def _remember_place(folder: RunDir) -> None:
+    place = {"platform": platform.platform(), "machine": platform.machine()}
+    write_environment(folder, {"versions": versions(), **place})
+
+
+def preview(recipe: Path, reply: Path, rows: int) -> int:
+    """Write a Preview, or {"error", "hint"}, as JSON to `reply`."""
+    try:
+        from core.engine.preview import preview as look
+
+        answer = look(load(recipe), rows).model_dump_json()
+        code = 0
+    except Exception as error:  # noqa: BLE001 - the boundary: the asker gets a sentence
+        if not isinstance(error, CoreError):
+            traceback.print_exc()
+        sentence, hint = explain(error)
+        answer, code = json.dumps({"error": sentence, "hint": hint}), 1
+    reply.write_text(answer, encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,271 @@
+"""One training run from its folder to its artefact."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, set_seed
+from transformers.utils import logging as library_log
+from trl import SFTConfig, pack_dataset
+
+from core import durable, models
+from core.dataset import Example
+from core.engine import score
+from core.engine.emit import Voice
+from core.engine.encode import prepare_template
+from core.engine.load import load_model, load_tokenizer
+from core.engine.rows import Corpus, gather
+from core.engine.trainer import Best, Trainer, Watch, as_columns, pick_best, remembered
+from core.engine.watch import Reporter
+from core.engine.wishes import Wishes
+from core.errors import ModelError, RunError
+from core.events import Finished, PhaseName, Sampled, Scored
+from core.history import History
+from core.plan import Plan
+from core.recipe import Recipe
+from core.rundir import RunDir
+from core.settle import Settings, steps_for, with_steps
+
+PROBES = 2
+Moment = Literal["before", "after"]
+
+
+@dataclass
+class Job:
+    """What every stage of a run needs."""
+
+    run: RunDir
+    recipe: Recipe
+    settings: Settings
+    voice: Voice
+    wishes: Wishes
+    resumed: int | None
+    story: History
+
+    def progress(self, phase: PhaseName, done: int, total: int) -> None:
+        """Tell how far a slow phase is, and look whether the user wants to stop."""
+        self.voice.phase(phase, done, total)
+        if not self.wishes.training:
+            self.wishes.look()
+
+
+def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Finished:
+    """Do the whole job; returns the closing event. Raises CoreError, Stopped, library errors."""
+    library_log.disable_progress_bar()
+    job = _open(run, voice, wishes, resumed)
+    folder = models.resolve(job.recipe.model)
+    tokenizer, corpus = _read(job, folder)
+    voice.phase("loading")
+    model = load_model(folder, job.recipe, job.settings)
+    wishes.look()
+    if corpus.heldout and job.story.before is None:
+        voice.say(_score(job, model, tokenizer, corpus, "before"))
+    set_seed(job.recipe.training.seed)
+    trainer = _make_trainer(job, model, tokenizer, corpus)
+    _run_steps(job, trainer)
+    watch = trainer.watch
+    if watch.stopped:
+        return Finished(step=trainer.state.global_step, stopped=True)
+    last = _take_best(job, trainer)
+    artefact = _save(job, trainer, tokenizer)
+    if corpus.heldout:
+        voice.say(_score(job, trainer.model, tokenizer, corpus, "after"))
+    return Finished(step=last, early=watch.early, artefact=artefact)
+
+
+def _open(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Job:
+    durable.sweep(run.root)
+    durable.sweep(run.checkpoints)
+    plan = Plan.model_validate_json(run.plan_file.read_bytes())
+    if plan.settings is None:
+        raise RunError("The plan of this run has no settings.", hint="Start a new run.")
+    return Job(run, run.load_recipe(), plan.settings, voice, wishes, resumed, run.history())
+
+
+def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
+    job.voice.phase("tokenising")
+    tokenizer = load_tokenizer(folder)
+    prepare_template(tokenizer)
+    progress = functools.partial(job.progress, "tokenising")
+    return tokenizer, gather(job.recipe, tokenizer, job.voice.warn, progress)
+
+
+def _score(
+    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, when: Moment
+) -> Scored:
+    """Loss and exact match on the held-out rows."""
+    tell = functools.partial(job.progress, "scoring")
+    chosen = corpus.examples[: job.recipe.checks.score_rows]
+    whole = len(corpus.heldout) + len(chosen)
+    loss = _loss(job, tokenizer, corpus, model, lambda done, _: tell(done, whole))
+    if not math.isfinite(loss):
+        raise ModelError(
+            f"The model's loss on the held-out rows is not finite ({when} training).",
+            hint="Its weights hold broken numbers; download it again or choose another model.",
+        )
+    replies = score.answers(
+        model, tokenizer, chosen, job.recipe.checks.answer_length,
+        lambda done, _: tell(len(corpus.heldout) + done, whole),
+    )  # fmt: skip
+    return Scored(
+        when=when,
+        loss=loss,
+        exact_match=score.exact_match(replies),
+        rows=len(replies),
+        answers=tuple(replies),
+    )
+
+
+def _loss(
+    job: Job,
+    tokenizer: PreTrainedTokenizerBase,
+    corpus: Corpus,
+    model: Any,
+    progress: score.Progress | None = None,
+) -> float:
+    with _precision(job.settings):
+        return score.heldout_loss(
+            model, corpus.heldout, job.settings.max_length, score.padding(tokenizer), progress
+        )
+
+
+def _precision(settings: Settings) -> Any:
+    """Measure in the arithmetic that training uses."""
+    return torch.autocast("cuda", torch.bfloat16, enabled=settings.bf16)
+
+
+def _make_trainer(
+    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
+) -> Trainer:
+    data = _dataset(job, corpus)
+    steps = steps_for(job.recipe, len(data))
+    job.settings = with_steps(job.recipe, job.settings, steps)
+    checks = job.recipe.checks
+    watch = Watch(
+        job.run, job.voice, job.wishes, job.settings,
+        measure=functools.partial(_loss, job, tokenizer, corpus) if corpus.heldout else None,
+        probe=_prober(job, tokenizer, corpus),
+        keep=checks.keep, patience=checks.patience,
+        best=remembered(job.run, job.resumed) if job.resumed else Best(),
+    )  # fmt: skip
+    earlier = job.story.steps[-1] if job.story.steps else None
+    return Trainer(
+        watch,
+        model=model,
+        args=_arguments(job),
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=job.recipe.adaptation.peft_config(),
+        callbacks=[Reporter(job.voice, earlier)],
+    )
+
+
+def _dataset(job: Job, corpus: Corpus) -> Dataset:
+    length = job.settings.max_length
+    rows = Dataset.from_dict(as_columns([row.cut(length) for row in corpus.train]))
+    return pack_dataset(rows, length, "bfd") if job.recipe.objective.packing else rows
+
+
+def _arguments(job: Job) -> SFTConfig:
+    """Every argument that TRL or transformers would choose otherwise, said aloud."""
+    training, settings = job.recipe.training, job.settings
+    return SFTConfig(
+        output_dir=str(job.run.checkpoints),
+        max_steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.micro_batch,
+        gradient_accumulation_steps=settings.accumulation,
+        warmup_steps=settings.warmup_steps,
+        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
+            training.schedule, training.schedule
+        ),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.clip,
+        optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
+        bf16=settings.bf16,
+        use_cpu=settings.device == "cpu",
+        seed=training.seed,
+        data_seed=training.seed,
+        gradient_checkpointing=settings.checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        max_length=settings.max_length,
+        packing=job.recipe.objective.packing,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        eval_strategy="no",
+        save_strategy="no",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        dataloader_pin_memory=settings.device == "cuda",
+    )
+
+
+def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> Any:
+    asked = [
+        Example(line=0, messages=[{"role": "user", "content": text}, {"role": "assistant",
+                "content": ""}])
+        for text in job.recipe.checks.probes
+    ] or corpus.examples[:PROBES]  # fmt: skip
+
+    def probe(model: Any, step: int) -> None:
+        replies = score.answers(model, tokenizer, asked, job.recipe.checks.answer_length)
+        for reply in replies:
+            known = reply if reply.expected else reply.model_copy(update={"correct": None})
+            job.voice.say(Sampled(step=step, answer=known))
+
+    return probe
+
+
+def _run_steps(job: Job, trainer: Trainer) -> None:
+    """Train what is left. A run whose last step is saved must not take one more."""
+    resumed, watch = job.resumed, trainer.watch
+    patience = watch.patience
+    watch.early = bool(resumed and patience and watch.best.waited >= patience)
+    if resumed and (resumed >= job.settings.steps or watch.early):
+        trainer._load_from_checkpoint(str(job.run.checkpoint(resumed)))
+        trainer.state.global_step = resumed
+        return
+    job.voice.phase("training")
+    job.wishes.training = True
+    trainer.train(resume_from_checkpoint=str(job.run.checkpoint(resumed)) if resumed else None)
+    job.wishes.training = False
+
+
+def _take_best(job: Job, trainer: Trainer) -> int:
+    """Put the best weights into the model; returns the last step taken."""
+    last = int(trainer.state.global_step)
+    step, fault = pick_best(job.run, trainer.watch.best, last)
+    if fault:
+        job.voice.warn("best-lost", f"The best checkpoint is damaged ({fault}); the last is used.")
+    if step != last:
+        trainer._load_from_checkpoint(str(job.run.checkpoint(step)))
+    return last
+
+
+def _save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The artefact, whole or absent: weights, tokenizer and the very template of the training."""
+    job.voice.phase("saving")
+    full = job.recipe.adaptation.kind == "full"
+    final = job.run.model if full else job.run.adapter
+    with durable.staged(final) as aside:
+        if full:
+            _round_as_stored(trainer.model, models.look(models.resolve(job.recipe.model)).stored)
+        trainer.model.save_pretrained(aside, safe_serialization=True)
+        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form
+        tokenizer.save_pretrained(aside)
+        durable.seal(aside, step=trainer.watch.best.step or trainer.state.global_step)
+    return final.name
+
+
+def _round_as_stored(model: Any, stored: str) -> None:
+    """Keep the base's own precision on disk, before scoring, so that what is saved is scored."""
+    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(stored)
+    if dtype is not None:
+        model.to(dtype)

@@ -1,0 +1,90 @@
+"""Real runs of the real engine, inside the test's process so that libraries load once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from core.dataset import inspect_data
+
+from core import models
+from core.engine.emit import Voice
+from core.engine.run import train
+from core.engine.wishes import Wishes
+from core.events import Event, Started
+from core.history import History
+from core.machine import read_machine
+from core.places import sample
+from core.plan import Facts, Plan, make_plan
+from core.recipe import Recipe, parse
+from core.rundir import RunDir
+
+Listener = Callable[[RunDir, Event], None]
+
+
+class Listening(Voice):
+    """Also tells the test, which may then press a button at an exact step."""
+
+    def __init__(self, run: RunDir, listener: Listener) -> None:
+        super().__init__(run)
+        self._run, self._listener = run, listener
+
+    def say(self, event: Event) -> None:
+        super().say(event)
+        self._listener(self._run, event)
+
+
+def plan_of(recipe: Recipe) -> Plan:
+    """The plan of a recipe on this machine."""
+    kept = recipe.data.heldout
+    facts = Facts(
+        machine=read_machine(),
+        model=models.look(models.resolve(recipe.model)),
+        data=inspect_data(Path(recipe.data.path)),
+        heldout=inspect_data(Path(kept)) if kept else None,
+    )
+    return make_plan(recipe, facts)
+
+
+def create(root: Path, recipe: Recipe) -> RunDir:
+    """A new run on the processor."""
+    return RunDir.create(root, recipe, plan_of(recipe).model_dump_json())
+
+
+def go(run: RunDir, listener: Listener = lambda run, event: None) -> History:
+    """Train, or go on from the newest checkpoint; raises what the engine would have told."""
+    resumed, _ = run.newest_valid()
+    voice = Listening(run, listener)
+    try:
+        with run.lock().acquire(timeout=2):
+            voice.say(Started(pid=0, resumed=resumed))
+            voice.say(train(run, voice, Wishes(run), resumed))
+    finally:
+        voice.close()
+    return run.history()
+
+
+@pytest.fixture(scope="session")
+def tickets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 40 sample tickets in a file of their own."""
+    path = tmp_path_factory.mktemp("data") / "tickets.jsonl"
+    lines = sample("tickets.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:40]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def recipe(tickets: Path) -> Recipe:
+    """Ten steps of eight rows on the starter model, without generated answers."""
+    return parse(
+        {
+            "model": "starter",
+            "data": {"path": str(tickets), "heldout_share": 0.2},
+            "training": {
+                "max_steps": 10, "micro_batch": 4, "accumulation": 2, "learning_rate": 1e-3,
+                "max_length": 256, "device": "cpu",
+            },
+            "checks": {"every": 5, "score_rows": 0, "answer_length": 2},
+        }
+    )  # fmt: skip

@@ -1,0 +1,70 @@
+"""What is learned is exactly what TRL's own assistant-only loss would learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from core.engine.emit import Voice
+from core.engine.encode import IGNORED, encode, prepare_template, show
+from core.engine.load import load_model, load_tokenizer
+from core.engine.rows import read
+from core.engine.run import Job, _dataset, _read
+from core.engine.wishes import Wishes
+from core.places import starter
+from core.plan import Plan
+from core.recipe import Recipe
+from tests.engine.conftest import create
+
+pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
+
+
+def test_labels_are_the_collators(tmp_path: Path, recipe: Recipe) -> None:
+    run = create(tmp_path / "run", recipe)
+    settings = Plan.model_validate_json(run.plan_file.read_bytes()).settings
+    assert settings is not None
+    job = Job(run, recipe, settings, Voice(run), Wishes(run), None, run.history())
+    _, corpus = _read(job, starter())
+    ours = _dataset(job, corpus)
+
+    train, _, _ = read(recipe)
+    theirs = SFTTrainer(
+        model=load_model(starter(), recipe, settings),
+        args=SFTConfig(
+            output_dir=str(tmp_path / "trl"), assistant_only_loss=True, max_length=256,
+            use_cpu=True, bf16=False, report_to="none", gradient_checkpointing=False,
+        ),
+        train_dataset=Dataset.from_list([{"messages": e.messages} for e in train]),
+        processing_class=load_tokenizer(starter()),
+    )  # fmt: skip
+    assert len(ours) == len(theirs.train_dataset) > 0
+    batch = theirs.data_collator([theirs.train_dataset[i] for i in range(len(ours))])
+    mine = theirs.data_collator([ours[i] for i in range(len(ours))])
+    assert (batch["input_ids"] == mine["input_ids"]).all()
+    assert (batch["labels"] == mine["labels"]).all()
+    assert (mine["labels"] != IGNORED).any()
+
+
+def test_answers_and_their_end_are_trained_and_nothing_else(recipe: Recipe) -> None:
+    tokenizer = load_tokenizer(starter())
+    prepare_template(tokenizer)
+    train, _, _ = read(recipe)
+    for example, row in zip(train, encode(tokenizer, train), strict=True):
+        learned = [token for token, on in zip(row.ids, row.trained, strict=True) if on]
+        text = tokenizer.decode(learned)
+        assert text.strip() == example.messages[-1]["content"] + "<|im_end|>"
+
+
+def test_shown_pieces_are_the_text_with_its_kinds(recipe: Recipe) -> None:
+    tokenizer = load_tokenizer(starter())
+    prepare_template(tokenizer)
+    train, _, _ = read(recipe)
+    emoji = train[0]
+    emoji.messages[-1]["content"] = "Grüße 🎉 naïve"
+    (row,) = encode(tokenizer, [emoji])
+    shown = show(tokenizer, row, len(row.ids) - 3)
+    assert "Grüße 🎉 naïve" in "".join(piece.text for piece in shown.pieces)
+    assert {piece.kind for piece in shown.pieces} == {"trained", "context", "cut"}
