@@ -56,7 +56,7 @@ def verify(folder: Path) -> str | None:
     """Why this folder cannot be trusted, or None when every file is what the manifest says."""
     try:
         files = read_manifest(folder)["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return f"{folder.name}: no readable manifest"
     for name, entry in files.items():
         path = folder / name
@@ -72,7 +72,9 @@ def verify(folder: Path) -> str | None:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest as plain data. Raises OSError or ValueError."""
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ValueError(f"{folder.name}: the manifest lists no files")
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{folder.name}: written by another version")
     return manifest

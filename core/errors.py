@@ -61,7 +61,11 @@ class ModelError(CoreError):
 
 
 class DataError(CoreError):
-    """A dataset cannot be read."""
+    """A dataset cannot be read; `problems` names the lines, as far as lines are at fault."""
+
+    def __init__(self, message: str, *, hint: str = "", problems: Iterable[Problem] = ()) -> None:
+        self.problems = tuple(problems)
+        super().__init__(message, hint=hint)
 
 
 class HardwareError(CoreError):

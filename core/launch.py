@@ -58,7 +58,7 @@ class Engine:
         self.run = run
         with run.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                engine_command("run", str(run.root)),
+                engine_command("run", str(run.root), str(run.control().serial)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

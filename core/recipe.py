@@ -18,6 +18,14 @@ from core.value import Value
 
 MAX_BYTES = 1_000_000
 """A recipe is a page of text; anything larger is something else."""
+MAX_DEPTH = 20
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
 _UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT,)}
@@ -77,7 +85,7 @@ def load(path: Path) -> Recipe:
     """Read a recipe file. Raises RecipeError with file, line and what to do."""
     try:
         text = _bounded_text(path)
-        _refuse_aliases(text)
+        _refuse_bombs(text)
         return parse(yaml.safe_load(text))
     except OSError as error:
         reason = error.strerror or str(error)
@@ -87,7 +95,7 @@ def load(path: Path) -> Recipe:
         ) from error
     except yaml.MarkedYAMLError as error:
         raise RecipeError([_yaml_problem(path, error)], hint=_YAML_HINT) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, the 31st of June, 5,000 digits
         raise RecipeError([_blocker("", f"{path}: not a YAML text: {error}")]) from error
     except RecipeError as error:
         named = [p.model_copy(update={"text": f"{p.text} ({path})"}) for p in error.problems]
@@ -106,12 +114,16 @@ def _bounded_text(path: Path) -> str:
     return raw.decode("utf-8-sig")
 
 
-def _refuse_aliases(text: str) -> None:
-    """A nine-level alias bomb parses in no time and then never prints."""
+def _refuse_bombs(text: str) -> None:
+    """A nine-level alias bomb never prints, and deep nesting exhausts the parser's stack."""
+    depth = 0
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        line = token.start_mark.line + 1
         if isinstance(token, yaml.AliasToken):
-            line = token.start_mark.line + 1
             raise RecipeError([_blocker("", f"line {line}: YAML aliases (*) are not allowed")])
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise RecipeError([_blocker("", f"line {line}: nested too deeply for a recipe")])
 
 
 def _yaml_problem(path: Path, error: yaml.MarkedYAMLError) -> Problem:
@@ -188,7 +200,9 @@ def _yaml_lines(value: BaseModel, indent: str) -> Iterator[str]:
 def _comment(text: str, indent: str) -> Iterator[str]:
     import textwrap
 
-    yield from textwrap.wrap(text, 96, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+    yield from textwrap.wrap(
+        text, 96, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# "
+    )
 
 
 def _scalar(child: object) -> str:

@@ -25,18 +25,18 @@ class _Work(QRunnable):
         try:
             result = self._work()
         except CoreError as error:
-            self._send(self._signals.failed, error)
+            _send(self._signals.failed, error)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing may vanish in a thread
-            self._send(self._signals.failed, CoreError(f"Unexpected: {error!r}"))
+            _send(self._signals.failed, CoreError(f"Unexpected: {error!r}"))
         else:
-            self._send(self._signals.done, result)
+            _send(self._signals.done, result)
 
-    @staticmethod
-    def _send(signal: Any, payload: object) -> None:
-        try:
-            signal.emit(payload)
-        except RuntimeError:
-            return  # the window closed while the work went on; nobody is left to tell
+
+def _send(signal: Any, payload: object) -> None:
+    try:
+        signal.emit(payload)
+    except RuntimeError:
+        return  # the window closed while the work went on; nobody is left to tell
 
 
 class Task(QObject):
@@ -51,6 +51,8 @@ class Task(QObject):
         self._work = work
         self._signals.done.connect(self._done)
         self._signals.failed.connect(self._failed)
+        self._signals.progress.connect(self._advanced)
+        self._advance: Callable[[Any], None] = lambda _: None
         self._then: Callable[[Any], None] = lambda _: None
         self._else: Callable[[CoreError], None] = lambda _: None
         self._active = True
@@ -65,6 +67,15 @@ class Task(QObject):
         self._else = warn
         return self
 
+    def progress(self, show: Callable[[Any], None]) -> Self:
+        """What to do with each report, in the window's thread."""
+        self._advance = show
+        return self
+
+    def report(self, news: object) -> None:
+        """Called by the work itself: how far it is."""
+        _send(self._signals.progress, news)
+
     def start(self) -> Self:
         """Begin."""
         QThreadPool.globalInstance().start(_Work(self._work, self._signals))
@@ -73,6 +84,11 @@ class Task(QObject):
     def forget(self) -> None:
         """The result is no longer wanted; a newer task replaced this one."""
         self._active = False
+
+    @Slot(object)
+    def _advanced(self, news: object) -> None:
+        if self._active:
+            self._advance(news)
 
     @Slot(object)
     def _done(self, result: object) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from core import dataset, launch, models
+from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, RecipeError
 from core.machine import Machine
 from core.plan import Facts, Plan, make_plan
@@ -61,6 +62,13 @@ class Session(QObject):
         self.replace(recipe)
         return True
 
+    def use_data(self, path: str, heldout: str = "") -> bool:
+        """Take another dataset; how the old one was read and what was kept from it is dropped."""
+        kept = self.recipe.data.model_copy(
+            update={"path": path, "heldout": heldout, "format": "auto", "columns": {}}
+        )
+        return self.edit("data", kept)
+
     def apply(self, fix: Edit) -> bool:
         """Press a fix button."""
         return self.edit(fix.path, fix.value)
@@ -89,9 +97,9 @@ class Session(QObject):
         before, self.recipe = self.recipe, recipe
         if recipe.model != before.model:
             self._look_at_model()
-        if recipe.data != before.data:
+        if _read_by(recipe) != _read_by(before):
             self._look_at_data()
-        elif recipe.training.max_length != before.training.max_length:
+        elif _counted_by(recipe) != _counted_by(before):
             self._recount()
         self.changed.emit(recipe)
         self._replan()
@@ -118,8 +126,9 @@ class Session(QObject):
         self._recount()
 
     def _look_at_data(self) -> None:
-        self.facts = self.facts.model_copy(update={"data": None, "heldout": None, "tokens": None})
+        self.facts = self.facts.model_copy(update={"data": None, "heldout": None})
         self._say("data", None)
+        self._recount()
         data = self.recipe.data
         self._forget("data")
         if not data.path:
@@ -150,8 +159,11 @@ class Session(QObject):
         return "count" in self._tasks or self._counting.isActive()
 
     def _recount(self) -> None:
+        """What was counted no longer holds; count again as soon as model and data are known."""
         self.facts = self.facts.model_copy(update={"tokens": None})
+        self.preview = None
         self._forget("count")
+        self._counting.stop()
         if self.facts.model and self.facts.data:
             self._counting.start()
 
@@ -182,6 +194,16 @@ class Session(QObject):
         else:
             self.troubles[what] = error
         self.trouble.emit(what, error)
+
+
+def _read_by(recipe: Recipe) -> Data:
+    """What decides how the files are read."""
+    return recipe.data.model_copy(update={"heldout_share": 0.0})
+
+
+def _counted_by(recipe: Recipe) -> tuple[int, int, float]:
+    """What decides the counts besides model and data: where rows are cut, which are held out."""
+    return recipe.training.max_length, recipe.training.seed, recipe.data.heldout_share
 
 
 def _inspect(

@@ -1,4 +1,6 @@
-"""`python -I -m core.engine run RUN` trains; `preview RECIPE REPLY ROWS` shows rows as tokens.
+"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows rows as tokens.
+
+SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
 Everything heavy is imported late, so that the first event is out before the libraries load.
 """
@@ -32,26 +34,26 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
-        case ["run", root]:
-            return run(RunDir.open(Path(root)))
+        case ["run", root, serial]:
+            return run(RunDir.open(Path(root)), int(serial))
         case ["preview", recipe, reply, rows]:
             return preview(Path(recipe), Path(reply), int(rows))
     print(__doc__, file=sys.stderr)
     return 2
 
 
-def run(folder: RunDir) -> int:
+def run(folder: RunDir, serial: int) -> int:
     """Train under the run's lock; whatever goes wrong becomes the run's last event."""
     try:
         with folder.lock().acquire(timeout=LOCK_PATIENCE):
-            return _locked(folder)
+            return _locked(folder, serial)
     except Timeout:
         print("another engine holds this run", file=sys.stderr)
         return 1
 
 
-def _locked(folder: RunDir) -> int:
-    wishes, voice = Wishes(folder), Voice(folder)
+def _locked(folder: RunDir, serial: int) -> int:
+    wishes, voice = Wishes(folder, serial), Voice(folder)
     resumed: int | None = None
     try:
         resumed, faults = folder.newest_valid()

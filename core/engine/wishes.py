@@ -12,9 +12,9 @@ from core.rundir import Command, RunDir
 class Wishes:
     """Each wish is obeyed once, at the end of a step; those made before the start are old."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, serial: int) -> None:
         self._run = run
-        self._obeyed = run.control().serial
+        self._obeyed = serial
         self._told_to_end = False
         self.training = False
         """Whether steps are being taken, so that stopping can wait for the end of one."""

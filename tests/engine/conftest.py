@@ -59,7 +59,7 @@ def go(run: RunDir, listener: Listener = lambda run, event: None) -> History:
     try:
         with run.lock().acquire(timeout=2):
             voice.say(Started(pid=0, resumed=resumed))
-            voice.say(train(run, voice, Wishes(run), resumed))
+            voice.say(train(run, voice, Wishes(run, run.control().serial), resumed))
     finally:
         voice.close()
     return run.history()

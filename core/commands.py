@@ -1,0 +1,278 @@
+"""What each subcommand does. Each returns its exit status and speaks through the terminal."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from core import dataset, durable, hub, launch, models, places, recipe
+from core.describe import (
+    data_lines,
+    failure,
+    memory_lines,
+    plan_document,
+    plan_lines,
+    problem_lines,
+    result_document,
+    tell_result,
+)
+from core.errors import CoreError, RecipeError, RunError
+from core.launch import Engine
+from core.machine import read_machine
+from core.memory import Load, estimate
+from core.plan import Facts, Plan, make_plan
+from core.recipe import Recipe
+from core.rundir import RunDir, list_runs, new_root
+from core.terminal import Terminal, table
+from core.watch import watch, watch_engine, watch_fetch
+
+BAD_INPUT, RUN_FAILED = 2, 1
+
+
+def demo(arguments: Namespace, terminal: Terminal) -> int:
+    """The main job on the starter model and sample data."""
+    chosen = recipe.load(example("tickets"))
+    terminal.say("Teaching the starter model to read customers' messages; this takes minutes.")
+    return _start(chosen, arguments.out, terminal, count=False)
+
+
+def new(arguments: Namespace, terminal: Terminal) -> int:
+    """A commented recipe, printed or written to a file that must not exist yet."""
+    source = example(arguments.example) if arguments.example else None
+    text = source.read_text(encoding="utf-8") if source else Recipe().to_yaml()
+    if arguments.output:
+        _write_new(Path(arguments.output), text)
+        terminal.say(f"Wrote {arguments.output}. Check it with `tunesmith check` before a run.")
+    else:
+        terminal.say(text.rstrip("\n"))
+    terminal.answer({"recipe": arguments.output, "text": text})
+    return 0
+
+
+def example(name: str) -> Path:
+    """A recipe that ships with the program. Raises CoreError with the names there are."""
+    folder = places.resources() / "recipes"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise CoreError(f"There is no example {name!r}.", hint=f"There are: {', '.join(known)}.")
+    return folder / f"{name}.yaml"
+
+
+def _write_new(path: Path, text: str) -> None:
+    if path.exists():
+        raise CoreError(f"{path} exists already.", hint="Choose another name with -o.")
+    try:
+        durable.write_atomically(path, text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CoreError(
+            f"Cannot write {path}: {reason}.", hint="Choose a folder that exists and is yours."
+        ) from error
+
+
+def load(path: Path) -> Recipe:
+    """A recipe file; relative paths in it start at its own folder. Raises RecipeError."""
+    chosen = recipe.load(path)
+    folder = path.absolute().parent
+    data = chosen.data.model_copy(
+        update={
+            "path": _anchored(chosen.data.path, folder),
+            "heldout": _anchored(chosen.data.heldout, folder),
+        }
+    )
+    model = chosen.model
+    if model.startswith((".", "~")) or (folder / model).is_dir():
+        model = _anchored(model, folder)
+    return chosen.model_copy(update={"data": data, "model": model})
+
+
+def _anchored(path: str, folder: Path) -> str:
+    if not path or path.startswith(places.SAMPLE):
+        return path
+    return str(folder / Path(path).expanduser())
+
+
+def gather(chosen: Recipe, *, count: bool) -> Facts:
+    """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
+    facts = Facts(
+        machine=read_machine(places.runs_home()),
+        model=models.look(models.resolve(chosen.model)) if chosen.model else None,
+        data=_inspect(chosen, chosen.data.path),
+        heldout=_inspect(chosen, chosen.data.heldout),
+    )
+    if not count or facts.model is None or facts.data is None or not make_plan(chosen, facts).ready:
+        return facts
+    return facts.model_copy(update={"tokens": launch.preview(chosen).tokens})
+
+
+def _inspect(chosen: Recipe, path: str) -> dataset.DataFacts | None:
+    if not path:
+        return None
+    return dataset.inspect_data(Path(path), format=chosen.data.format, columns=chosen.data.columns)
+
+
+def check(arguments: Namespace, terminal: Terminal) -> int:
+    """Validate a recipe, look at its data, list problems and fixes."""
+    chosen = load(Path(arguments.recipe))
+    facts = gather(chosen, count=not arguments.fast)
+    found = make_plan(chosen, facts)
+    for line in data_lines(facts.data) if facts.data else ():
+        terminal.say(line)
+    for line in problem_lines(found.problems):
+        terminal.say(line)
+    terminal.say("Ready to run." if found.ready else "Not ready.")
+    terminal.answer(
+        {
+            "recipe": arguments.recipe,
+            "ready": found.ready,
+            "data": facts.data.model_dump(mode="json") if facts.data else None,
+            "tokens": facts.tokens.model_dump(mode="json") if facts.tokens else None,
+            "problems": [problem.model_dump(mode="json") for problem in found.problems],
+        }
+    )
+    return 0 if found.ready else BAD_INPUT
+
+
+def plan(arguments: Namespace, terminal: Terminal) -> int:
+    """Memory, steps and automatic choices of a recipe, or memory alone of a model and method."""
+    if arguments.recipe and arguments.model:
+        raise CoreError("Give a recipe or --model, not both.", hint="See `tunesmith plan --help`.")
+    if arguments.recipe:
+        chosen = load(Path(arguments.recipe))
+        made = make_plan(chosen, gather(chosen, count=not arguments.fast))
+        lines = [*plan_lines(made), *problem_lines(made.problems)]
+    elif arguments.model:
+        made = _plan_model(arguments)
+        lines = list(memory_lines(made))
+    else:
+        raise CoreError("Nothing to plan.", hint="Give a recipe file, or --model.")
+    for line in lines:
+        terminal.say(line)
+    terminal.answer(plan_document(made))
+    return 0
+
+
+def _plan_model(arguments: Namespace) -> Plan:
+    """The memory bill of full batches, without any data."""
+    chosen = recipe.parse(
+        {
+            "model": arguments.model,
+            "adaptation": {"kind": arguments.adapt},
+            "training": {
+                "max_length": arguments.seq_len,
+                "micro_batch": arguments.micro_batch,
+                "checkpointing": "on" if arguments.checkpointing else "off",
+            },
+        }
+    )
+    model = models.look(models.resolve(chosen.model))
+    bare = make_plan(chosen, Facts(machine=(machine := read_machine())))
+    load = Load(
+        cuda=bool(machine.gpus),
+        bf16=machine.bf16,
+        rows=arguments.micro_batch,
+        length=arguments.seq_len,
+        checkpointing=arguments.checkpointing,
+    )
+    return Plan(
+        items=estimate(model, chosen.adaptation, load),
+        limit=bare.limit,
+        device=bare.device,
+        parameters=model.parameters,
+        trainable=chosen.adaptation.trainable(model),
+    )
+
+
+def run(arguments: Namespace, terminal: Terminal) -> int:
+    """Train a recipe, or go on with a run that was stopped or interrupted."""
+    if bool(arguments.recipe) == bool(arguments.resume):
+        raise CoreError(
+            "Give either a recipe file or --resume RUN.", hint="`tunesmith runs` lists the runs."
+        )
+    if arguments.resume:
+        opened = find_run(arguments.resume)
+        return _finish(launch.resume(opened), terminal)
+    return _start(load(Path(arguments.recipe)), arguments.out, terminal, count=not arguments.fast)
+
+
+def _start(chosen: Recipe, out: str | None, terminal: Terminal, *, count: bool) -> int:
+    made = make_plan(chosen, gather(chosen, count=count))
+    for line in problem_lines(tuple(p for p in made.problems if p.level != "blocker")):
+        terminal.say(line)
+    if not made.ready:
+        fixes = [p.fix.label for p in made.blockers if p.fix]
+        raise RecipeError(made.blockers, hint="; ".join(fixes))
+    for line in plan_lines(made):
+        terminal.say(line)
+    root = Path(out) if out else new_root(places.runs_home(), chosen.name)
+    return _finish(launch.start(root, chosen, made), terminal)
+
+
+def _finish(engine: Engine, terminal: Terminal) -> int:
+    terminal.say(f"Run: {engine.run.root}. Ctrl-C saves and stops.")
+    story, outcome = watch_engine(engine, terminal)
+    tell_result(engine.run, story, outcome, terminal)
+    terminal.answer(result_document(engine.run, story, outcome))
+    if error := failure(story, outcome):
+        terminal.complain(error)
+    return RUN_FAILED if outcome.state in ("failed", "interrupted") else 0
+
+
+def runs(arguments: Namespace, terminal: Terminal) -> int:
+    """Every run of a folder, newest first."""
+    home = Path(arguments.folder) if arguments.folder else places.runs_home()
+    if arguments.folder and not home.is_dir():
+        raise RunError(f"{home} is not a folder.", hint="Give the folder that holds your runs.")
+    found = list_runs(home)
+    if found:
+        terminal.say(table([(r.name, r.outcome, r.text, r.run) for r in found], indent=""))
+    else:
+        terminal.say(f"No runs in {home} yet. `tunesmith demo` makes one.")
+    terminal.answer([r.model_dump(mode="json") for r in found])
+    return 0
+
+
+def find_run(name: str) -> RunDir:
+    """A run by its folder, or by its name below the runs of this user. Raises RunError."""
+    path, usual = Path(name), places.runs_home() / name
+    return RunDir.open(usual if not path.exists() and usual.is_dir() else path)
+
+
+def follow(arguments: Namespace, terminal: Terminal) -> int:
+    """Watch a run until it ends; Ctrl-C leaves it running."""
+    opened = find_run(arguments.run)
+    try:
+        story = watch(opened, opened.is_running, terminal)
+    except KeyboardInterrupt:
+        terminal.note("Left; the run goes on.")
+        story = opened.history()
+    outcome = story.outcome(alive=opened.is_running())
+    tell_result(opened, story, outcome, terminal)
+    terminal.answer(result_document(opened, story, outcome))
+    return RUN_FAILED if outcome.state == "failed" else 0
+
+
+def stop(arguments: Namespace, terminal: Terminal) -> int:
+    """Ask a run to save and stop, and wait until it has."""
+    opened = find_run(arguments.run)
+    if not opened.is_running():
+        raise RunError(f"{opened.root.name} is not running.", hint=str(opened.history().outcome()))
+    opened.ask("stop")
+    terminal.say("Stopping after this step and saving ...")
+    for _ in launch.follow(opened, opened.is_running):
+        continue
+    story = opened.history()
+    outcome = story.outcome()
+    terminal.say(str(outcome))
+    terminal.answer(result_document(opened, story, outcome))
+    return 0
+
+
+def fetch(arguments: Namespace, terminal: Terminal) -> int:
+    """Download a model from the Hub; what was loaded is kept for the next attempt."""
+    terminal.say(f"Downloading {arguments.model}.")
+    with hub.fetch(arguments.model) as download:
+        folder = watch_fetch(download)
+    terminal.say(f"Stored in {folder}. Use it as `model: {arguments.model}` in a recipe.")
+    terminal.answer({"model": arguments.model, "folder": str(folder)})
+    return 0

@@ -1,0 +1,196 @@
+"""What one pass over a dataset finds: rows left out, repeated, or carrying what is not used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from core.formats import Message, RowError
+from core.value import Value
+
+NAMED = 5
+"""Lines a sentence names."""
+KEPT = 100
+"""Lines a finding keeps."""
+JSON_SHARE = 0.9
+
+Severity = Literal["error", "warning", "note"]
+
+
+class DataFinding(Value):
+    """One thing found in a dataset, with the lines where it is (the first hundred)."""
+
+    code: str
+    severity: Severity
+    count: int
+    rows: tuple[int, ...] = ()
+    text: str
+    fix: str = ""
+
+    @classmethod
+    def over(
+        cls, code: str, severity: Severity, lines: Sequence[int], text: str, fix: str = ""
+    ) -> DataFinding:
+        """A finding about some lines; the sentence names the first of them."""
+        return cls(
+            code=code,
+            severity=severity,
+            count=len(lines),
+            rows=tuple(lines[:KEPT]),
+            text=f"{text} ({name_lines(lines)}).",
+            fix=fix,
+        )
+
+
+def name_lines(lines: Sequence[int]) -> str:
+    """ "line 7", or "lines 7, 9, 12, 15, 20, ..."."""
+    shown = ", ".join(f"{line:,}" for line in lines[:NAMED])
+    more = ", ..." if len(lines) > NAMED else ""
+    return f"line{'s' if len(lines) > 1 else ''} {shown}{more}"
+
+
+_LEFT_OUT = {
+    "empty_answer": ("empty answer", "Write the answers or delete these rows."),
+    "empty_message": ("empty question or text", "Fill it in or delete these rows."),
+    "no_answer": (
+        "no answer at the end",
+        "Nothing can be learned from them. Add the assistant's answer or delete these rows.",
+    ),
+    "role_order": (
+        "messages in an impossible order",
+        "Start with the user, then take turns; join neighbouring messages of one role.",
+    ),
+    "bad_role": ("unknown role", "Use the roles system, user and assistant."),
+    "system_only": ("nothing but a system message", "Add a question and an answer."),
+    "not_text": ("something else than text", "Put the value in quotes or delete these rows."),
+    "broken_text": ("broken characters", "Export the data again as UTF-8."),
+    "same_answers": ("chosen and rejected are the same", "Make the two answers differ."),
+    "wrong_shape": ("built differently from the others", "Give every row the same columns."),
+}
+"""Why rows cannot be used, and what to do."""
+
+
+class Survey:
+    """Counts while the rows go by; holds hashes, never texts."""
+
+    def __init__(self, columns: Sequence[str], mapping: Mapping[str, str]) -> None:
+        self.rows = 0
+        self.unusable = 0
+        self.max_chars = 0
+        self._chars = 0
+        self._json = 0
+        self._columns = columns
+        self._mapping = mapping
+        self._left_out: dict[str, list[int]] = {}
+        self._reasons: dict[str, str] = {}
+        self._seen: dict[bytes, bytes] = {}
+        self._repeated: list[int] = []
+        self._contradicting: list[int] = []
+        self._weighted: list[int] = []
+        self._tools: list[int] = []
+
+    def leave_out(self, line: int, error: RowError) -> None:
+        """Count a row that cannot be used."""
+        self.unusable += 1
+        self._left_out.setdefault(error.code, []).append(line)
+        self._reasons.setdefault(error.code, f"line {line:,}: {error.reason}")
+
+    def add(self, line: int, messages: Sequence[Message], row: Mapping[str, Any]) -> None:
+        """Count a usable row."""
+        self.rows += 1
+        chars = sum(len(message["content"]) for message in messages)
+        self._chars += chars
+        self.max_chars = max(self.max_chars, chars)
+        self._json += _is_json(messages[-1]["content"])
+        self._compare(line, messages)
+        if any("weight" in message for message in messages):
+            self._weighted.append(line)
+        if row.get("tools"):
+            self._tools.append(line)
+
+    def _compare(self, line: int, messages: Sequence[Message]) -> None:
+        question, answer = _hash(messages[:-1]), _hash(messages[-1:])
+        if len(messages) == 1:
+            question = answer
+        if question not in self._seen:
+            self._seen[question] = answer
+        elif self._seen[question] == answer:
+            self._repeated.append(line)
+        else:
+            self._contradicting.append(line)
+
+    @property
+    def mean_chars(self) -> float:
+        """Average characters of a usable row."""
+        return self._chars / self.rows if self.rows else 0.0
+
+    @property
+    def json_answers(self) -> bool:
+        """Whether nearly all answers are JSON objects or lists."""
+        return bool(self.rows) and self._json >= JSON_SHARE * self.rows
+
+    def findings(self) -> tuple[DataFinding, ...]:
+        """Everything found; rows left out first, the most frequent reason in front."""
+        left_out = sorted(self._left_out.items(), key=lambda entry: -len(entry[1]))
+        found = [self._unusable(code, lines) for code, lines in left_out]
+        found += [
+            DataFinding.over(code, severity, lines, f"{_rows(lines)} {text}", fix)
+            for code, severity, lines, text, fix in self._usable()
+            if lines
+        ]
+        return (*found, *self._unused())
+
+    def _unusable(self, code: str, lines: list[int]) -> DataFinding:
+        what, fix = _LEFT_OUT[code]
+        finding = DataFinding.over(code, "error", lines, f"{_rows(lines)} left out: {what}", fix)
+        return finding.model_copy(
+            update={"text": f"{finding.text} For instance {self._reasons[code]}."}
+        )
+
+    def _usable(self) -> tuple[tuple[str, Severity, list[int], str, str], ...]:
+        return (
+            ("duplicates", "warning", self._repeated, "copied word by word from earlier rows",
+             "Delete the copies, unless they are meant to count more."),
+            ("contradictions", "warning", self._contradicting,
+             "with another answer to an earlier question",
+             "Check which answer is right; variety in tone is fine, in facts it is not."),
+            ("weights", "warning", self._weighted,
+             "with weights, which are not used: every answer is learned",
+             "Delete the rows or answers that should not be learned."),
+            ("tools", "warning", self._tools,
+             "with a list of tools, which the model does not see while training",
+             "Describe the tools in the system message if the answers depend on them."),
+        )  # fmt: skip
+
+    def _unused(self) -> tuple[DataFinding, ...]:
+        used = {*self._mapping.values(), "tools"}
+        names = [column for column in self._columns if column not in used]
+        if not names:
+            return ()
+        listed = ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        text = f"These columns are not used: {listed}."
+        return (DataFinding(code="unused_columns", severity="note", count=len(names), text=text),)
+
+
+def _rows(lines: Sequence[int]) -> str:
+    return f"{len(lines):,} row{'s' if len(lines) != 1 else ''}"
+
+
+def _is_json(text: str) -> bool:
+    if not text.lstrip().startswith(("{", "[")):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _hash(messages: Sequence[Message]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for message in messages:
+        for key in sorted(message):
+            digest.update(f"{key}={message[key]}\0".encode(errors="surrogatepass"))
+    return digest.digest()

@@ -1,0 +1,168 @@
+"""Search and download models, by a child process; this side never touches the network.
+
+fetch = hub.fetch("owner/name")           # starts at once
+for progress in fetch.progress():         # blocks between lines: run it in a worker thread
+    show(progress.done, progress.total)   # raises HubError at the end when it failed
+fetch.folder                              # the model's folder, None when it was cancelled
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from core.errors import HubError
+from core.value import Value
+
+SEARCH_SECONDS = 60.0
+
+
+class Found(Value):
+    """A model on the Hub."""
+
+    model_id: str
+    downloads: int = 0
+    likes: int = 0
+    gated: bool = False
+    licence: str = ""
+    parameters: int = 0
+    """0 when the Hub does not say."""
+
+
+class FetchProgress(Value):
+    """How far a download is, in bytes over all files."""
+
+    done: int
+    total: int
+    file: str
+
+
+def fetch_command(*arguments: str) -> list[str]:
+    """How the fetch process is started; isolated from folder and environment."""
+    if getattr(sys, "frozen", False):
+        return [sys.executable, "--fetch", *arguments]
+    return [sys.executable, "-I", "-X", "utf8", "-m", "core.fetch", *arguments]
+
+
+def search(text: str, limit: int = 20) -> list[Found]:
+    """Text models that match, the most downloaded first. Raises HubError."""
+    try:
+        done = subprocess.run(
+            fetch_command("search", text, str(limit)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=SEARCH_SECONDS,
+            env=_environment(""),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise HubError("The Hub did not answer.", hint="Try again later.") from error
+    for line in done.stdout.splitlines():
+        answer = _decode(line)
+        _raise_error(answer)
+        if "found" in answer:
+            return [Found.model_validate(entry) for entry in answer["found"]]
+    raise _unexpected(done.stderr)
+
+
+def fetch(model_id: str, token: str = "") -> Fetch:
+    """Start downloading a model into the store, or go on with it; see `Fetch`."""
+    return Fetch(model_id, token)
+
+
+class Fetch:
+    """A running download. Cancelling or losing it keeps what is there for the next attempt."""
+
+    def __init__(self, model_id: str, token: str = "") -> None:
+        self.model_id = model_id
+        self.folder: Path | None = None
+        """The model's folder, once it is complete."""
+        self.cancelled = False
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            fetch_command("get", model_id),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=_environment(token),
+        )
+
+    def progress(self) -> Iterator[FetchProgress]:
+        """Progress until the end; ends quietly when cancelled. Raises HubError on failure."""
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                answer = _decode(line)
+                _raise_error(answer)
+                if "folder" in answer:
+                    self.folder = Path(answer["folder"])
+                elif "done" in answer:
+                    yield FetchProgress.model_validate(answer)
+            self._process.wait()
+            if self.folder is None and not self.cancelled:
+                self._errors.seek(0)
+                raise _unexpected(self._errors.read())
+        finally:
+            self._close()
+
+    def cancel(self) -> None:
+        """End the download; safe from any thread and at any time."""
+        self.cancelled = True
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def _close(self) -> None:
+        """A listener that goes away takes the download with it."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._errors.close()
+
+    def __enter__(self) -> Fetch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cancelled = True
+        self._close()
+
+
+def _environment(token: str) -> dict[str, str]:
+    """The user's own, for proxies and certificates; a token given here wins over a stored one."""
+    extra = {"HF_TOKEN": token} if token else {}
+    return {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
+
+
+def _decode(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _raise_error(answer: dict[str, Any]) -> None:
+    if "error" in answer:
+        raise HubError(str(answer["error"]), hint=str(answer.get("hint", "")))
+
+
+def _unexpected(output: bytes) -> HubError:
+    lines = output.decode(errors="replace").strip().splitlines()
+    last = f" ({lines[-1][:200]})" if lines else ""
+    return HubError(
+        f"The download process ended unexpectedly{last}.",
+        hint="Try again; what was downloaded so far is kept.",
+    )

@@ -1,0 +1,168 @@
+"""A model seen from outside: its configuration, headers, tokenizer and template. No torch."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pydantic import Field
+
+from core import weights
+from core.errors import ModelError
+from core.model_files import (
+    Config,
+    chat_template,
+    licence,
+    read_config,
+    refuse_what_is_no_model,
+    tokenizer_size,
+)
+from core.places import models_home
+from core.places import starter as starter_folder
+from core.value import Value
+
+STARTER = "starter"
+"""The name under which a recipe asks for the model that ships with the program."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+class ModelFacts(Value):
+    """What can be known of a model without loading it."""
+
+    path: Path
+    name: str
+    architecture: str
+    parameters: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    """Rows of the token embedding."""
+    tied: bool
+    """Whether the output layer is the embedding."""
+    context: int
+    """Tokens the model was built to read; 0 when it does not say."""
+    stored: str
+    """Number format of the weights on disk: "bf16", "fp16", "fp32", ..."""
+    bytes: int
+    """Size of the weight files."""
+    template: str | None = None
+    has_generation: bool = False
+    """Whether the chat template marks the assistant's words."""
+    licence: str = ""
+    quantised: str = ""
+    """How the checkpoint was quantised ("gptq", "awq", "bitsandbytes", ...); empty when not."""
+    linear: dict[str, tuple[int, int]] = Field({})
+    """Linear layers of one layer: name -> rows, columns as stored."""
+
+
+def resolve(model: str) -> Path:
+    """The folder of a model: the starter, a local folder, or a downloaded Hub id.
+
+    Raises ModelError when a Hub id is not on this computer; a folder is judged by `look`.
+    """
+    if model == STARTER:
+        return starter_folder()
+    if not model.strip():
+        raise ModelError(
+            "No model is chosen.", hint="Choose the starter model, a folder or a Hub id."
+        )
+    folder = Path(model).expanduser()
+    if folder.exists() or not is_hub_id(model):
+        return folder.absolute()
+    downloaded = hub_folder(model)
+    if not downloaded.is_dir():
+        raise ModelError(
+            f"{model} is not on this computer.",
+            hint=f"Download it on the Model page or with `tunesmith fetch {model}`. Without a "
+            "network, copy its folder here and choose the folder.",
+        )
+    return downloaded
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether this is written like a model on the Hub: owner/name."""
+    return bool(_HUB_ID.fullmatch(text)) and ".." not in text and "--" not in text
+
+
+def hub_folder(model_id: str) -> Path:
+    """Where a downloaded model lies; the Hub allows no `--` in names, so this is unambiguous."""
+    return models_home() / model_id.replace("/", "--")
+
+
+def look(folder: Path) -> ModelFacts:
+    """Everything known of the model in a folder. Raises ModelError."""
+    refuse_what_is_no_model(folder)
+    config = read_config(folder)
+    tensors, size = weights.read_tensors(folder)
+    stack, present = weights.text_stack(tensors)
+    _refuse_gaps(folder, config.layers, stack, present)
+    vocab = _vocabulary(folder, config, tensors)
+    template = chat_template(folder)
+    return ModelFacts(
+        path=folder.absolute(),
+        name=_name(folder),
+        architecture=config.architecture,
+        parameters=weights.count_parameters(
+            tensors, tied=config.tied, packed_bits=config.packed_bits
+        ),
+        hidden=config.hidden,
+        layers=config.layers or len(present),
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        intermediate=config.intermediate,
+        vocab=vocab,
+        tied=config.tied,
+        context=config.context,
+        stored=weights.stored_as(tensors),
+        bytes=size,
+        template=template,
+        has_generation=bool(template and _GENERATION.search(template)),
+        licence=licence(folder),
+        quantised=config.quantised,
+        linear=weights.linear_layers(tensors, stack),
+    )
+
+
+def _name(folder: Path) -> str:
+    """A downloaded model is called by its Hub id, the starter by its own name."""
+    if folder.absolute() == starter_folder().absolute():
+        return STARTER
+    if folder.absolute().parent == models_home().absolute():
+        return folder.name.replace("--", "/", 1)
+    return folder.absolute().name
+
+
+def _refuse_gaps(folder: Path, layers: int, stack: str, present: set[int]) -> None:
+    """A loader fills missing layers with random numbers and says so only on its error stream."""
+    if not stack:
+        raise ModelError(
+            f"{folder}: no stack of transformer layers was found in the weights.",
+            hint="Choose a text model such as Qwen, Llama, Mistral, Gemma or SmolLM.",
+        )
+    missing = sorted(set(range(layers)) - present)
+    if missing:
+        named = ", ".join(str(number) for number in missing[:5])
+        raise ModelError(
+            f"{folder}: the weights lack {len(missing)} of {layers} layers (missing: {named}).",
+            hint="The model is incomplete. Download it again.",
+        )
+
+
+def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors) -> int:
+    """Rows of the embedding; a token beyond them crashes training, on a GPU without a name."""
+    table = weights.embedding(tensors)
+    vocab = table.shape[0] if table and not config.packed_bits else config.vocab
+    known = tokenizer_size(folder)
+    if vocab and known > vocab:
+        raise ModelError(
+            f"{folder}: the tokenizer knows {known:,} tokens, the model only {vocab:,}.",
+            hint="Tokenizer and weights belong to different models; download both again from one "
+            "place, or resize the embedding.",
+        )
+    return vocab

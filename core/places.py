@@ -1,0 +1,51 @@
+"""Where things lie: what ships with the program, and what belongs to the user."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def resources() -> Path:
+    """What ships with the program; beside `core` in a checkout, an install and a bundle alike."""
+    return Path(__file__).resolve().parent.parent / "resources"
+
+
+def starter() -> Path:
+    """The small model that ships with the program."""
+    return resources() / "starter" / "model"
+
+
+def sample(name: str) -> Path:
+    """A dataset that ships with the program."""
+    return resources() / "starter" / "data" / name
+
+
+def data_home() -> Path:
+    """The user's own folder; TUNESMITH_HOME moves it."""
+    chosen = os.environ.get("TUNESMITH_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_data_dir("tunesmith", appauthor=False))
+
+
+def runs_home() -> Path:
+    """Where runs are kept unless the user says otherwise."""
+    return data_home() / "runs"
+
+
+def models_home() -> Path:
+    """Where downloaded models are kept."""
+    return data_home() / "models"
+
+
+SAMPLE = "sample:"
+"""Begins the path of a dataset that ships with the program, so that recipes stay portable."""
+
+
+def expand(path: str | Path) -> Path:
+    """A path from a recipe; `sample:NAME` is a dataset that ships with the program."""
+    text = str(path)
+    return sample(text.removeprefix(SAMPLE)) if text.startswith(SAMPLE) else Path(path)

@@ -1,0 +1,131 @@
+"""A run watched from a terminal: a progress bar, one line per evaluation, Ctrl-C that saves."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from core import launch
+from core.events import Evaluated, Event, Phase, Step, Warned
+from core.history import History, Outcome
+from core.hub import Fetch
+from core.launch import Engine
+from core.numbers import show_bytes, show_duration
+from core.rundir import RunDir
+from core.terminal import Terminal
+
+_PHASES = {
+    "importing": "Loading the training libraries",
+    "tokenising": "Reading the examples",
+    "loading": "Loading the model",
+    "scoring": "Answering the held-out questions",
+    "training": "Training",
+    "saving": "Saving the result",
+}
+
+
+def watch(run: RunDir, alive: Callable[[], bool], terminal: Terminal) -> History:
+    """Show a run until its engine is gone; returns the whole story."""
+    story = History()
+    with _bar(unit="step") as bar:
+        for batch in launch.follow(run, alive):
+            for event in batch:
+                _tell(event, story, terminal, bar)
+                story.apply(event)
+            _move(bar, story)
+    return story
+
+
+def watch_fetch(download: Fetch) -> Path | None:
+    """Show a download to its end; returns the model's folder. Raises HubError."""
+    with _bar(unit="B", unit_scale=True) as bar:
+        for progress in download.progress():
+            bar.total, bar.n = progress.total, progress.done
+            bar.refresh()
+    return download.folder
+
+
+def _bar(**looks: Any) -> tqdm[None]:
+    """A progress bar on stderr, for a person only."""
+    tqdm.monitor_interval = 0  # its watchdog thread would outlive the bar
+    hidden = not sys.stderr.isatty()
+    return tqdm(file=sys.stderr, disable=hidden, dynamic_ncols=True, leave=False, **looks)
+
+
+def _tell(event: Event, story: History, terminal: Terminal, bar: tqdm[None]) -> None:
+    """One line for what matters; steps only move the bar."""
+    line = _line(event, story)
+    if line:
+        bar.clear()
+        terminal.say(line)
+
+
+def _line(event: Event, story: History) -> str:
+    match event:
+        case Phase() if story.phase is None or event.name != story.phase.name:
+            return f"{_PHASES[event.name]} ..."
+        case Evaluated():
+            best = ", the best so far" if event.best else ""
+            where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
+            return f"  step {where}: held-out loss {event.loss:.4f}{best}"
+        case Warned():
+            return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
+    return ""
+
+
+def _move(bar: tqdm[None], story: History) -> None:
+    bar.total, bar.n = story.total or None, story.step
+    if story.steps:
+        bar.set_postfix_str(_postfix(story.steps[-1], story.seconds_left()), refresh=False)
+    bar.refresh()
+
+
+def _postfix(step: Step, left: float | None) -> str:
+    memory = step.memory.gpu_used or step.memory.host_used
+    parts = [f"loss {step.loss:.4f}"]
+    parts += [f"{step.tokens_per_second:,.0f} tokens/s"] if step.tokens_per_second else []
+    parts += [show_bytes(memory)] if memory else []
+    parts += [f"{show_duration(left)} left"] if left is not None else []
+    return ", ".join(parts)
+
+
+def watch_engine(engine: Engine, terminal: Terminal) -> tuple[History, Outcome]:
+    """Watch an engine that this process started: Ctrl-C once saves and stops, twice ends it now."""
+    with engine, stopping_gently(engine.run, terminal):
+        try:
+            story = watch(engine.run, engine.alive, terminal)
+        except KeyboardInterrupt:
+            terminal.note("Ending now.")
+            engine.stop(grace=0.0)
+            story = engine.run.history()
+            return story, story.outcome()
+    return story, story.outcome()
+
+
+@contextmanager
+def stopping_gently(run: RunDir, terminal: Terminal) -> Iterator[None]:
+    """The first Ctrl-C (or a polite kill) asks the engine to save and stop, the next one raises."""
+    presses = 0
+
+    def pressed(_number: int, _frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            raise KeyboardInterrupt
+        run.ask("stop")
+        terminal.note("Stopping after this step and saving. Press Ctrl-C again to end at once.")
+
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(kind, pressed) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            signal.signal(kind, handler)

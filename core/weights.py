@@ -1,0 +1,210 @@
+"""Weights seen from outside: the headers of safetensors files, never the numbers in them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from core.errors import ModelError
+
+MAX_HEADER = 100_000_000
+"""The format's own limit; a header of a very large model has a few megabytes."""
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+BITS = {
+    "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
+    "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
+}  # fmt: skip
+NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+_NOT_TEXT = re.compile(r"vision|visual|audio|speech|image", re.IGNORECASE)
+_LAYER = re.compile(r"^(?P<stack>.*?\b(?:layers|h|blocks|block)\.)(?P<number>\d+)\.(?P<rest>.+)$")
+_DAMAGED = "The file is damaged or was not downloaded completely. Download the model again."
+
+
+class Tensor(NamedTuple):
+    """One tensor as its file describes it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in it."""
+        return math.prod(self.shape)
+
+
+Tensors = Mapping[str, Tensor]
+
+
+def read_tensors(folder: Path) -> tuple[dict[str, Tensor], int]:
+    """Every tensor of a model folder, and the bytes of its weight files. Raises ModelError."""
+    tensors: dict[str, Tensor] = {}
+    size = 0
+    for file in weight_files(folder):
+        tensors |= read_header(file)
+        size += file.stat().st_size
+    return tensors, size
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files a loader would open, in order."""
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    if (folder / INDEX).is_file():
+        return [_shard(folder, name) for name in sorted(set(_weight_map(folder / INDEX).values()))]
+    return []
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    try:
+        if index.stat().st_size > MAX_HEADER:
+            raise ValueError("larger than 100 MB")
+        found = json.loads(index.read_bytes())["weight_map"]
+        if not isinstance(found, dict) or not found:
+            raise ValueError("weight_map is not a list of tensors and files")
+        return {str(tensor): str(file) for tensor, file in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{index}: not a readable index of shards ({error}).", hint=_DAMAGED
+        ) from (error)
+
+
+def _shard(folder: Path, name: str) -> Path:
+    """A shard is a plain file beside its index; anything else may point at a stranger's file."""
+    if PurePosixPath(name).name != name or "\\" in name or not name.endswith(".safetensors"):
+        raise ModelError(
+            f"{folder / INDEX} names a weight file outside the folder: {name!r:.80}.",
+            hint="Do not use this model unless you know who made it; its index was tampered with.",
+        )
+    if not (folder / name).is_file():
+        raise ModelError(f"{folder / name} is missing: the model is incomplete.", hint=_DAMAGED)
+    return folder / name
+
+
+def read_header(file: Path) -> dict[str, Tensor]:
+    """The tensors of one safetensors file, checked against its size. Raises ModelError."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            length = _header_length(opened.read(8), size)
+            described = json.loads(opened.read(length))
+        tensors, end = _describe(described)
+        if 8 + length + end != size:
+            raise ValueError(f"the tensors need {8 + length + end:,} bytes, the file has {size:,}")
+    except OSError as error:
+        raise ModelError(f"{file}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged: {error}.", hint=_DAMAGED) from error
+    return tensors
+
+
+def _header_length(first: bytes, size: int) -> int:
+    if len(first) < 8:
+        raise ValueError(f"{size} bytes are too few for a safetensors file")
+    length: int = struct.unpack("<Q", first)[0]
+    if length > MAX_HEADER or 8 + length > size:
+        raise ValueError(f"its header claims {length:,} bytes, the file has {size:,}")
+    return length
+
+
+def _describe(described: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
+    tensors: dict[str, Tensor] = {}
+    last = 0
+    for name, entry in described.items():
+        if name != "__metadata__":
+            tensor = Tensor(str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))
+            start, end = entry["data_offsets"]
+            _check_extent(name, tensor, end - start)
+            tensors[name] = tensor
+            last = max(last, end)
+    return tensors, last
+
+
+def _check_extent(name: str, tensor: Tensor, size: int) -> None:
+    bits = BITS.get(tensor.dtype)
+    if min(tensor.shape, default=0) < 0 or (bits and tensor.numbers * bits != size * 8):
+        raise ValueError(f"the tensor {name} takes {size:,} bytes, which is not its shape")
+
+
+def layer_numbers(tensors: Tensors) -> dict[str, set[int]]:
+    """The stacks of layers in a model and the numbers of the layers that are there."""
+    stacks: dict[str, set[int]] = {}
+    for name in tensors:
+        if (match := _LAYER.match(name)) and not _NOT_TEXT.search(match["stack"]):
+            stacks.setdefault(match["stack"], set()).add(int(match["number"]))
+    return stacks
+
+
+def text_stack(tensors: Tensors) -> tuple[str, set[int]]:
+    """The language model's stack of layers: the deepest one that reads text."""
+    stacks = layer_numbers(tensors)
+    if not stacks:
+        return "", set()
+    return max(stacks.items(), key=lambda entry: len(entry[1]))
+
+
+def linear_layers(tensors: Tensors, stack: str) -> dict[str, tuple[int, int]]:
+    """Shapes of the linear layers of layer 0, by their last name; experts are not among them."""
+    first = f"{stack}0."
+    paths = {
+        name.removeprefix(first).removesuffix(".weight"): tensor.shape
+        for name, tensor in tensors.items()
+        if stack and name.startswith(first) and name.endswith(".weight")
+        if len(tensor.shape) == 2 and ".experts." not in name
+    }
+    uses = Counter(path.rsplit(".", 1)[-1] for path in paths)
+    return {_short(path, uses): (shape[0], shape[1]) for path, shape in paths.items()}
+
+
+def _short(path: str, uses: Counter[str]) -> str:
+    """The last name; with its parent where two layers share it, as GPT-2's two `c_proj` do."""
+    *parents, leaf = path.split(".")
+    return leaf if uses[leaf] == 1 or not parents else f"{parents[-1]}.{leaf}"
+
+
+def embedding(tensors: Tensors) -> Tensor | None:
+    """The token embedding."""
+    return _named(tensors, ("embed_tokens.weight", "wte.weight", "embed_in.weight",
+                            "word_embeddings.weight", "tok_embeddings.weight"))  # fmt: skip
+
+
+def _named(tensors: Tensors, endings: tuple[str, ...]) -> Tensor | None:
+    for name, tensor in tensors.items():
+        if name.endswith(endings) and len(tensor.shape) == 2 and not _NOT_TEXT.search(name):
+            return tensor
+    return None
+
+
+_PACKING = ("scales", "qzeros", "g_idx", "absmax", "quant_map", "quant_state", "nested_absmax",
+            "weight_scale", "weight_scale_inv", "input_scale", "weight_shape")  # fmt: skip
+
+
+def count_parameters(tensors: Tensors, *, tied: bool, packed_bits: int = 0) -> int:
+    """Numbers in the model; a tied output layer stored a second time counts once.
+
+    A quantised checkpoint packs several numbers into one stored integer of `packed_bits` each.
+    """
+    total = 0
+    for name, tensor in tensors.items():
+        if tied and name.endswith("lm_head.weight") and embedding(tensors):
+            continue
+        if packed_bits and any(part in name.split(".")[-1] for part in _PACKING):
+            continue
+        packed = packed_bits and tensor.dtype in ("I32", "U8", "I64", "U32")
+        total += tensor.numbers * (BITS[tensor.dtype] // packed_bits if packed else 1)
+    return total
+
+
+def stored_as(tensors: Tensors) -> str:
+    """The number format that most of the model is stored in, for instance "bf16"."""
+    sizes: Counter[str] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.numbers
+    most = sizes.most_common(1)[0][0] if sizes else ""
+    return NAMES.get(most, most.lower())

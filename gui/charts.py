@@ -1,0 +1,144 @@
+"""The five charts of a run: loss, learning rate, gradient, memory, speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGridLayout,
+    QSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from core.history import History
+from core.numbers import show_bytes, show_number
+from gui import messages
+from gui.curves import SMOOTHING, Curves
+from gui.plots import Line, Plot
+from gui.widgets import Card, IconButton, PlainLabel
+
+LOSS = (
+    Line("loss", "loss", 0, width=1, faint=True, marked=True),
+    Line("smooth", "smoothed", 0, width=2),
+    Line("heldout", "held-out rows", 2, width=2, symbol="o"),
+    Line("best", "best", 3, symbol="star", joined=False, legend=False),
+    Line("saved", "checkpoint", 1, symbol="d", joined=False, legend=False),
+)
+MEMORY = (
+    Line("used", "card in use", 4),
+    Line("reserved", "reserved", 2),
+    Line("allocated", "tensors", 0, width=2),
+    Line("host", "process", 1, width=2),
+)
+
+
+class RunCharts(QWidget):
+    """Draws the curves of one run; told by `show_history` whenever the story went on."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.curves = Curves()
+        self.loss = Plot("Loss", LOSS, height=260)
+        self.rate = Plot("Learning rate", (Line("rate", "rate", 0),), show_number, height=110)
+        self.norm = Plot("Gradient norm", (Line("norm", "norm", 3, marked=True),), height=110)
+        self.gpu = Plot("Memory", MEMORY[:3], show_bytes, scale=1e-9, from_zero=True, height=110)
+        self.host = Plot("Memory", MEMORY[3:], show_bytes, scale=1e-9, from_zero=True, height=110)
+        self.speed = Plot("Tokens per second", (Line("speed", "speed", 5),), height=110)
+        self._controls()
+        self._lay_out()
+
+    @property
+    def plots(self) -> tuple[Plot, ...]:
+        """Every chart, the hidden one of card and computer memory included."""
+        return (self.loss, self.rate, self.norm, self.gpu, self.host, self.speed)
+
+    def show_history(self, history: History) -> None:
+        """Take in what is new and draw it."""
+        self.curves.update(history)
+        self._draw()
+
+    def forget(self) -> None:
+        """Another run comes next."""
+        self.curves = Curves(self.slider.value() / 100)
+        self._draw()
+
+    def _draw(self) -> None:
+        curves = self.curves
+        self.loss.draw(
+            {
+                "loss": curves.loss,
+                "smooth": curves.smooth,
+                "heldout": curves.heldout,
+                "best": curves.best,
+                "saved": curves.saved,
+            }
+        )
+        self.rate.draw({"rate": curves.rate})
+        self.norm.draw({"norm": curves.norm})
+        self.speed.draw({"speed": curves.speed})
+        self._draw_memory()
+
+    def _draw_memory(self) -> None:
+        curves = self.curves
+        limit = (float(curves.capacity), "Limit") if curves.capacity else None
+        self.gpu.setVisible(curves.on_gpu)
+        self.host.setVisible(not curves.on_gpu)
+        if curves.on_gpu:
+            shown = {"used": curves.used, "reserved": curves.reserved}
+            self.gpu.draw({**shown, "allocated": curves.allocated}, limit)
+        else:
+            self.host.draw({"host": curves.host}, limit)
+
+    def _controls(self) -> None:
+        self.log = QCheckBox("Log scale")
+        self.log.toggled.connect(self.loss.set_log)
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, 99)
+        self.slider.setValue(round(SMOOTHING * 100))
+        self.slider.setFixedWidth(110)
+        self.slider.setAccessibleName("Smoothing of the loss")
+        self.slider.valueChanged.connect(self._smooth)
+        label = PlainLabel("Smoothing", "small")
+        label.setWordWrap(False)
+        label.setBuddy(self.slider)
+        save = IconButton("download", "Save this chart as a picture")
+        save.clicked.connect(self._ask_where)
+        for widget in (label, self.slider, self.log, save):
+            self.loss.controls.addWidget(widget)
+
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(12)
+        column.addWidget(_framed(self.loss))
+        grid = QGridLayout()
+        grid.setSpacing(12)
+        memory = Card()
+        memory.add(self.gpu, self.host)
+        cards = (memory, _framed(self.speed), _framed(self.rate), _framed(self.norm))
+        for number, card in enumerate(cards):
+            grid.addWidget(card, number // 2, number % 2)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        column.addLayout(grid)
+
+    @Slot(int)
+    def _smooth(self, percent: int) -> None:
+        self.curves.set_smoothing(percent / 100)
+        self._draw()
+
+    @Slot()
+    def _ask_where(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save the chart", "loss.png", "PNG (*.png)")
+        if name and not self.loss.save_png(Path(name)):
+            messages.tell(self, f"{name} could not be written.", "Choose another folder.")
+
+
+def _framed(plot: Plot) -> Card:
+    card = Card()
+    card.add(plot)
+    return card

@@ -1,0 +1,188 @@
+"""Models from the Hub: searched and downloaded by a process of its own, never by the window."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QApplication,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QProgressBar,
+    QWidget,
+)
+
+from core import hub
+from core.errors import CoreError
+from core.models import is_hub_id
+from core.numbers import show_bytes, show_count
+from gui.background import Task
+from gui.text import plain, tip
+from gui.widgets import Card, Notice, PlainLabel, QuietButton, row
+
+_PERMILLE = 1000
+
+
+class HubCard(Card):
+    """Search, choose, download, cancel."""
+
+    downloaded = Signal(str)
+    """A model is complete on this computer: its Hub id."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("From the Hugging Face Hub", parent)
+        self._fetch: hub.Fetch | None = None
+        self._search: Task | None = None
+        self.add(
+            PlainLabel(
+                "Type a name to search, or a full id such as owner/name. Choose an instruct or "
+                "chat variant: it brings the chat template that training needs.",
+                "muted",
+            )
+        )
+        self.body.addLayout(self._line())
+        self.results = QListWidget()
+        self.results.setAccessibleName("Models found")
+        self.results.setMinimumHeight(190)
+        self.results.currentItemChanged.connect(lambda *_: self._update())
+        self.results.itemActivated.connect(lambda _: self.download())
+        self.results.hide()
+        self.progress = QProgressBar()
+        self.progress.setRange(0, _PERMILLE)
+        self.progress.setAccessibleName("Download")
+        self.status, self.notice = PlainLabel("", "muted"), Notice()
+        self.add(self.results, self.progress, self.status, self.notice)
+        self.get = QuietButton("Download", "download")
+        self.get.clicked.connect(self.download)
+        self.stop = QuietButton("Cancel", "x")
+        self.stop.clicked.connect(self.cancel)
+        self.body.addLayout(row(self.get, self.stop))
+        for widget in (self.progress, self.status, self.notice, self.stop):
+            widget.hide()
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.cancel)
+        self._update()
+
+    def _line(self) -> QHBoxLayout:
+        line = QHBoxLayout()
+        self.text = QLineEdit()
+        self.text.setPlaceholderText("for instance Qwen3 0.6B, or owner/name")
+        self.text.setAccessibleName("Model name or id")
+        self.text.textChanged.connect(lambda _: self._update())
+        self.text.returnPressed.connect(self.search)
+        self.look = QuietButton("Search", "search")
+        self.look.clicked.connect(self.search)
+        line.addWidget(self.text, 1)
+        line.addWidget(self.look)
+        return line
+
+    def chosen(self) -> str:
+        """The id to download: the marked result, else the typed id; "" for neither."""
+        item = self.results.currentItem()
+        if item is not None:
+            return str(item.data(Qt.ItemDataRole.UserRole))
+        typed = self.text.text().strip()
+        return typed if is_hub_id(typed) else ""
+
+    def search(self) -> None:
+        """Ask the Hub; the answer comes later."""
+        text = self.text.text().strip()
+        if not text:
+            return
+        if self._search is not None:
+            self._search.forget()
+        self.notice.hide()
+        self._say("Asking the Hub …")
+        self._search = Task(self, lambda: hub.search(text))
+        self._search.then(self._show_found).failed(self._failed).start()
+
+    def _show_found(self, found: list[hub.Found]) -> None:
+        self._search = None
+        self.results.clear()
+        for model in found:
+            item = QListWidgetItem(plain(describe(model), 300))
+            item.setData(Qt.ItemDataRole.UserRole, model.model_id)
+            item.setToolTip(tip(describe(model)))
+            self.results.addItem(item)
+        self.results.setVisible(bool(found))
+        self._say("" if found else "The Hub knows no text model by that name.")
+        self._update()
+
+    def download(self) -> None:
+        """Fetch the chosen model; what was fetched before is kept."""
+        model_id = self.chosen()
+        if not model_id or self._fetch is not None:
+            return
+        fetch = hub.fetch(model_id)
+        self._fetch = fetch
+        self.notice.hide()
+        self.progress.setValue(0)
+        self._say(f"Downloading {model_id} …")
+        task = Task(self, lambda: _follow(fetch, task))
+        task.progress(self._advance).then(lambda _: self._ended(fetch)).failed(self._failed).start()
+        self._update()
+
+    def cancel(self) -> None:
+        """End the download; the next one goes on where it stopped."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+
+    def _advance(self, at: hub.FetchProgress) -> None:
+        if at.total:
+            self.progress.setValue(round(_PERMILLE * at.done / at.total))
+        self._say(f"{show_bytes(at.done)} of {show_bytes(at.total)}: {at.file}")
+
+    def _ended(self, fetch: hub.Fetch) -> None:
+        self._fetch = None
+        self._say("")
+        if fetch.folder is None:
+            self.notice.show_as("note", "Cancelled. The next download goes on from here.")
+        else:
+            self.notice.show_as("ok", f"{fetch.model_id} is on this computer.")
+            self.downloaded.emit(fetch.model_id)
+        self.notice.show()
+        self._update()
+
+    def _failed(self, error: CoreError) -> None:
+        self._fetch = self._search = None
+        self._say("")
+        self.notice.show_as("bad", f"{error} {error.hint}".strip())
+        self.notice.show()
+        self._update()
+
+    def _say(self, text: str) -> None:
+        self.status.setText(text)
+        self.status.setVisible(bool(text))
+
+    def _update(self) -> None:
+        busy = self._fetch is not None
+        self.progress.setVisible(busy)
+        self.stop.setVisible(busy)
+        self.get.setEnabled(bool(self.chosen()) and not busy)
+        chosen = self.chosen()
+        why = "" if chosen else "Choose a result, or type a full id such as owner/name."
+        self.get.setToolTip(tip(why))
+        self.get.setAccessibleDescription(why)
+        self.get.setText(f"Download {chosen}" if chosen else "Download")
+        self.look.setEnabled(bool(self.text.text().strip()))
+
+
+def _follow(fetch: hub.Fetch, task: Task) -> None:
+    """Runs beside the window until the download ends."""
+    for at in fetch.progress():
+        task.report(at)
+
+
+def describe(model: hub.Found) -> str:
+    """One line of the results."""
+    parts = [model.model_id]
+    if model.parameters:
+        parts.append(f"{show_count(model.parameters)} parameters")
+    parts.append(f"{show_count(model.downloads)} downloads")
+    if model.licence:
+        parts.append(f"licence {model.licence}")
+    if model.gated:
+        parts.append("gated: accept its licence on the Hub first")
+    return "  ·  ".join(parts)

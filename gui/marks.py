@@ -1,0 +1,49 @@
+"""Which step answers for what, and how each step stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.history import Outcome
+from core.plan import Plan
+from gui.pages.base import Page
+from gui.step_list import Mark
+
+Standing = tuple[Mark, str]
+"""A mark and the sentence that explains it."""
+_RUN_MARKS: dict[str, Mark] = {
+    "waiting": "busy",
+    "running": "busy",
+    "paused": "busy",
+    "finished": "done",
+    "failed": "blocker",
+    "stopped": "warning",
+    "interrupted": "warning",
+}
+
+
+def answering(where: str, classes: Mapping[str, type[Page]]) -> str | None:
+    """The title of the page whose path is the longest beginning of `where`."""
+    fitting = [
+        (len(path), title)
+        for title, kind in classes.items()
+        for path in kind.paths
+        if where == path or where.startswith(f"{path}.")
+    ]
+    return max(fitting, default=(0, None))[1]
+
+
+def problem_marks(plan: Plan, classes: Mapping[str, type[Page]]) -> dict[str, Standing]:
+    """The worst problem of each page; tips mark nothing."""
+    worst: dict[str, Standing] = {}
+    for level, mark in (("blocker", "blocker"), ("warning", "warning")):
+        for problem in plan.problems:
+            title = answering(problem.where, classes)
+            if title and problem.level == level:
+                worst.setdefault(title, (mark, problem.text))  # type: ignore[arg-type]
+    return worst
+
+
+def run_mark(outcome: Outcome) -> Standing:
+    """How the Run step stands."""
+    return _RUN_MARKS[outcome.state], str(outcome)

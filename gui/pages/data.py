@@ -1,0 +1,199 @@
+"""Data: choose examples, see how they are read, and what exactly will be learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar
+
+from core.dataset import DataFacts, DataFinding
+from core.errors import CoreError, DataError
+from core.formats import FORMATS
+from core.places import SAMPLE, expand
+from core.plan import Plan
+from core.readers import KINDS
+from core.recipe import Recipe
+from gui.background import Task
+from gui.columns import ColumnsEditor, peek_columns
+from gui.drop_zone import DropZone
+from gui.forms import Form
+from gui.pages.base import Page
+from gui.parts import Disclosure, Pile
+from gui.preview_card import PreviewCard
+from gui.widgets import Card, Chip, Level, Notice, PlainLabel, QuietButton, row
+
+_FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in KINDS)})"
+_LISTED = 5
+_SEVERITIES: dict[str, Level] = {"error": "bad", "warning": "warn", "note": "note"}
+
+
+class Sample(NamedTuple):
+    """A dataset that ships with the program."""
+
+    title: str
+    path: str
+    heldout: str = ""
+
+
+SAMPLES = (
+    Sample(
+        "Support tickets: messages to JSON, 1,200 rows",
+        f"{SAMPLE}tickets.jsonl",
+        f"{SAMPLE}tickets_heldout.jsonl",
+    ),
+    Sample("Short stories: instructions, 300 rows", f"{SAMPLE}stories.alpaca.json"),
+    Sample("Small questions: prompt and answer, 200 rows", f"{SAMPLE}prompts.jsonl"),
+)
+
+
+class DataPage(Page):
+    """A drop zone, then everything that was found out about the file."""
+
+    title: ClassVar = "Data"
+    question: ClassVar = "What should it learn from?"
+    help: ClassVar = "Drop a file. The format is found for you, and every row is checked."
+    icon: ClassVar = "database"
+    paths: ClassVar = ("data",)
+
+    def build(self) -> None:
+        """Top to bottom: choose, understand, hold out, look."""
+        self._columns: tuple[str, ...] = ()
+        self.body.addWidget(self._chooser())
+        self.busy = QProgressBar()
+        self.busy.setRange(0, 0)
+        self.busy.setAccessibleName("Reading the dataset")
+        self.body.addWidget(self.busy)
+        self.trouble = Pile()
+        self.body.addWidget(self.trouble)
+        self.body.addWidget(self._recognised())
+        self.findings = Pile()
+        self.body.addWidget(self.findings)
+        self.preview = PreviewCard(self.session)
+        self.body.addWidget(self.preview)
+        self.body.addWidget(self._heldout())
+        self.body.addStretch(1)
+        self.session.trouble.connect(self._troubled)
+
+    def _chooser(self) -> DropZone:
+        self.zone = DropZone("")
+        self.zone.dropped.connect(self.session.use_data)
+        self.browse = QuietButton("Choose a file…", "folder-open")
+        self.browse.clicked.connect(self._browse)
+        self.samples = QuietButton("Use a sample", "sparkles")
+        menu = QMenu(self.samples)
+        for sample in SAMPLES:
+            entry = menu.addAction(sample.title)
+            entry.triggered.connect(lambda _, s=sample: self.session.use_data(s.path, s.heldout))
+        self.samples.setMenu(menu)
+        self.zone.buttons.addWidget(self.browse)
+        self.zone.buttons.addWidget(self.samples)
+        return self.zone
+
+    def _recognised(self) -> Card:
+        self.format = Card("Format")
+        self.certainty, self.reason = Chip(), PlainLabel("", "muted")
+        self.format.header.addWidget(self.certainty)
+        self.editor = ColumnsEditor(self.session)
+        self.mapping = Disclosure("Not right? Choose format and columns", self.editor)
+        self.format.add(self.reason, self.mapping)
+        return self.format
+
+    def _heldout(self) -> Card:
+        card = Card("Held-out rows, for measuring")
+        self.form = Form(self.session, "data", ("heldout", "heldout_share"))
+        browse = QuietButton("Choose a held-out file…", "folder-open")
+        browse.clicked.connect(self._browse_heldout)
+        card.add(self.form)
+        card.body.addLayout(row(browse))
+        return card
+
+    def _browse(self) -> None:
+        self._ask("Choose a dataset", lambda path: self.session.use_data(path))
+
+    def _browse_heldout(self) -> None:
+        self._ask("Choose held-out rows", lambda path: self.session.edit("data.heldout", path))
+
+    def _ask(self, title: str, then: object) -> None:
+        dialog = QFileDialog(self, title, "", _FILTER)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.fileSelected.connect(then)
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def show_plan(self, recipe: Recipe, plan: Plan) -> None:
+        """Draw the dataset as far as it is known."""
+        facts = self.session.facts.data
+        self.zone.say(*_chosen(recipe.data.path, facts))
+        self.busy.setVisible(self.session.reading)
+        self._show_format(recipe, facts)
+        kept = self.session.facts.heldout
+        found = (facts.problems if facts else (), kept.problems if kept else ())
+        self.findings.fill(found, lambda: [_notice(f) for f in found[0]] + _of_heldout(found[1]))
+        self._show_share(recipe)
+        self.preview.refresh()
+
+    def _show_format(self, recipe: Recipe, facts: DataFacts | None) -> None:
+        lost = "data" in self.session.troubles
+        self.format.setVisible(facts is not None or bool(lost and self._columns))
+        if facts is not None:
+            self._columns = facts.columns
+            name = next((f.title for f in FORMATS if f.name == facts.format), facts.format)
+            self.format.heading.setText(name)
+            sure = "ok" if facts.confidence >= 0.95 else "warn"
+            self.certainty.show_as(f"{facts.confidence:.0%} sure", sure)  # type: ignore[arg-type]
+            self.reason.setText(f"Recognised because {facts.reason}.")
+        elif lost:
+            self.format.heading.setText("Format not recognised")
+            self.certainty.show_as("?", "bad")
+            self.reason.setText("Choose the format, then say which column plays which part.")
+            self.mapping.unfold(True)
+        self.editor.show_reading(recipe, facts, self._columns)
+
+    def _show_share(self, recipe: Recipe) -> None:
+        """A share is meaningless beside a held-out file."""
+        share = self.form.rows["heldout_share"]
+        share.field.widget.setEnabled(not recipe.data.heldout)
+
+    def _troubled(self, what: str, error: CoreError | None) -> None:
+        if what != "data":
+            return
+        self.trouble.fill(error, lambda: [] if error is None else _explain(error))
+        if error is not None:
+            path = expand(self.session.recipe.data.path).expanduser()
+            peek = Task(self, lambda: peek_columns(path))
+            peek.then(self._peeked).failed(lambda _: self._peeked(())).start()
+
+    def _peeked(self, columns: tuple[str, ...]) -> None:
+        if "data" in self.session.troubles:
+            self._columns = columns
+            self._show_format(self.session.recipe, None)
+
+
+def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
+    if not path:
+        return "Drop a .jsonl, .json, .csv or .tsv file here", "or choose one, or use a sample"
+    name = Path(path.removeprefix(SAMPLE)).name
+    where = "a sample that comes with Tunesmith" if path.startswith(SAMPLE) else path
+    if facts is None:
+        return name, where
+    left = f", {facts.unusable:,} left out" if facts.unusable else ""
+    return f"{name}: {facts.rows:,} rows{left}", where
+
+
+def _notice(finding: DataFinding) -> Notice:
+    return Notice(_SEVERITIES[finding.severity], f"{finding.text} {finding.fix}".strip())
+
+
+def _of_heldout(findings: tuple[DataFinding, ...]) -> list[Notice]:
+    return [
+        Notice(_SEVERITIES[f.severity], f"Held-out file: {f.text} {f.fix}".strip())
+        for f in findings
+    ]
+
+
+def _explain(error: CoreError) -> list[Notice]:
+    """The error, and the first lines at fault."""
+    notices = [Notice("bad", f"{error} {error.hint}".strip())]
+    problems = error.problems[1:_LISTED] if isinstance(error, DataError) else ()
+    return notices + [Notice("warn", problem.text) for problem in problems]

@@ -1,0 +1,124 @@
+"""Goal: what the model should become, and whether fine-tuning is the way there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from PySide6.QtWidgets import QGridLayout
+
+from core import recipe as recipes
+from core.errors import RecipeError
+from core.objectives import OBJECTIVES
+from core.places import resources
+from core.plan import Plan
+from core.recipe import Recipe
+from gui.forms import Form
+from gui.pages.base import Page
+from gui.parts import FactsTable, OptionCard
+from gui.widgets import Card, Notice, PlainLabel, QuietButton, row
+
+EXAMPLE = "recipes/tickets.yaml"
+_ADVICE = (
+    (
+        "Prompting",
+        "Try this first. A good instruction with three examples in it is often enough, costs "
+        "nothing to change and works with any model.",
+    ),
+    (
+        "Retrieval (RAG)",
+        "When answers must come from documents that change: prices, manuals, policies. "
+        "Fine-tuning is a poor way to teach facts.",
+    ),
+    (
+        "Fine-tuning",
+        "When the form matters: a fixed format, a tone, a narrow skill done thousands of times, "
+        "or a small model that should do what a large one does. It needs a few hundred good "
+        "examples.",
+    ),
+)
+
+
+class GoalPage(Page):
+    """The first step."""
+
+    title: ClassVar = "Goal"
+    question: ClassVar = "What should the model learn?"
+    help: ClassVar = "Choose a goal and give the work a name, or try the example first."
+    icon: ClassVar = "target"
+    paths: ClassVar = ("name", "objective")
+
+    def build(self) -> None:
+        """Example, goals, name, advice."""
+        self.body.addWidget(self._example())
+        self.body.addWidget(self._goals())
+        name = Card()
+        name.add(Form(self.session, "", ("name",)))
+        self.body.addWidget(name)
+        self.body.addWidget(_advice())
+        self.body.addStretch(1)
+
+    def _example(self) -> Card:
+        card = Card("New here?")
+        card.add(
+            PlainLabel(
+                "The example teaches the small starter model to turn customer messages into one "
+                "line of JSON. Model and data are already on this computer, and a graphics card "
+                "is not needed."
+            )
+        )
+        self.example = QuietButton("Try the example", "sparkles")
+        self.example.clicked.connect(self.load_example)
+        self.trouble = Notice("bad")
+        self.trouble.hide()
+        card.body.addLayout(row(self.example))
+        card.add(self.trouble)
+        return card
+
+    def _goals(self) -> Card:
+        card, grid = Card("Goal"), QGridLayout()
+        grid.setSpacing(12)
+        self.options: dict[str, OptionCard] = {}
+        for place, kind in enumerate(OBJECTIVES):
+            name = kind.model_fields["kind"].default
+            option = OptionCard(kind.title, kind.summary)
+            option.clicked.connect(lambda _, name=name: self._choose(name))
+            self.options[name] = option
+            grid.addWidget(option, place // 2, place % 2)
+        card.body.addLayout(grid)
+        if len(OBJECTIVES) == 1:
+            card.add(
+                PlainLabel(
+                    "This is the one goal so far. Learning from pairs of better and worse answers "
+                    "(DPO) and from rewards is not in this version.",
+                    "small",
+                )
+            )
+        return card
+
+    def _choose(self, kind: str) -> None:
+        if self.session.recipe.objective.kind != kind:
+            self.session.edit("objective", {"kind": kind})
+        self.show_plan(self.session.recipe, self.session.plan)
+
+    def load_example(self) -> None:
+        """Take over the example's recipe; undo brings the own one back."""
+        try:
+            self.session.replace(recipes.load(resources() / EXAMPLE))
+        except RecipeError as error:
+            self.trouble.show_as("bad", f"The example cannot be read: {error}")
+            self.trouble.show()
+            return
+        self.go.emit("Review")
+
+    def show_plan(self, recipe: Recipe, plan: Plan) -> None:
+        """Mark the goal that is chosen."""
+        for kind, option in self.options.items():
+            option.setChecked(kind == recipe.objective.kind)
+
+
+def _advice() -> Card:
+    card = Card("Is fine-tuning the right tool?")
+    table = FactsTable(label_width=130)
+    table.show_facts(_ADVICE)
+    card.add(table)
+    return card

@@ -1,0 +1,309 @@
+"""What changed: scores and answers before and after, side by side, and where the result lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QGridLayout,
+    QHeaderView,
+    QTableView,
+    QWidget,
+)
+
+from core.events import Answer, Scored
+from core.history import History
+from core.rundir import RunDir
+from gui import messages, theme
+from gui.pages.base import Page
+from gui.plots import figure
+from gui.run_parts import VERDICTS
+from gui.runner import Runner
+from gui.session import Session
+from gui.text import plain, tip
+from gui.widgets import Card, Level, Notice, PlainLabel, QuietButton, row
+
+FEW_ROWS = 30
+"""Fewer scored rows than this say little."""
+CELL = 240
+"""Letters of an answer shown in the table; the tool tip holds more."""
+FILTERS = ("All rows", "Changed answers", "Wrong now", "Right before, wrong now")
+Index = QModelIndex | QPersistentModelIndex
+
+
+class Pair(NamedTuple):
+    """One held-out question and its two answers."""
+
+    before: Answer | None
+    after: Answer
+
+    def passes(self, wanted: str) -> bool:
+        """Whether a filter keeps it."""
+        was = self.before.correct if self.before else None
+        match wanted:
+            case "Changed answers":
+                return self.before is not None and self.before.answer != self.after.answer
+            case "Wrong now":
+                return self.after.correct is False
+            case "Right before, wrong now":
+                return bool(was) and self.after.correct is False
+        return True
+
+
+def pairs(before: Scored | None, after: Scored) -> list[Pair]:
+    """Answers to the same question with the same expectation belong together."""
+    earlier = {(a.prompt, a.expected): a for a in before.answers} if before else {}
+    return [Pair(earlier.get((a.prompt, a.expected)), a) for a in after.answers]
+
+
+class Answers(QAbstractTableModel):
+    """The table: question, expected, before, after. An item view never takes text for markup."""
+
+    HEADS = ("Question", "Expected", "Before", "After")
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[Pair] = []
+
+    def show_rows(self, rows: list[Pair]) -> None:
+        """Replace everything."""
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: Index | None = None) -> int:
+        """One row per question."""
+        return 0 if parent is not None and parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: Index | None = None) -> int:
+        """Always four."""
+        return 0 if parent is not None and parent.isValid() else len(self.HEADS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        """Names above, numbers at the side."""
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return self.HEADS[section] if orientation == Qt.Orientation.Horizontal else section + 1
+
+    def data(self, index: Index, role: int = 0) -> Any:
+        """Text, mark and the longer text of one cell."""
+        pair, column = self.rows[index.row()], index.column()
+        answer = (None, None, pair.before, pair.after)[column]
+        text = self._text(pair, column)
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return f"{_word(answer)}{plain(text, CELL)}"
+            case Qt.ItemDataRole.ToolTipRole:
+                return tip(text)
+            case Qt.ItemDataRole.DecorationRole if answer is not None:
+                return theme.icon(*VERDICTS[answer.correct][:2])
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        return None
+
+    @staticmethod
+    def _text(pair: Pair, column: int) -> str:
+        before = pair.before.answer or "(no answer)" if pair.before else "(not asked)"
+        after = pair.after.answer or "(no answer)"
+        return (pair.after.prompt, pair.after.expected, before, after)[column]
+
+
+def _word(answer: Answer | None) -> str:
+    return f"{VERDICTS[answer.correct][2]}\n" if answer is not None else ""
+
+
+class ResultPage(Page):
+    """Proof of what the training did, read from the run itself."""
+
+    title: ClassVar[str] = "Result"
+    question: ClassVar[str] = "What did the model learn?"
+    help: ClassVar[str] = "Measured on rows that were kept out of training."
+    icon: ClassVar[str] = "trophy"
+
+    def __init__(self, session: Session, runner: Runner, parent: QWidget | None = None) -> None:
+        self.runner = runner
+        self._drawn: tuple[object, ...] | None = None
+        self._pairs: list[Pair] = []
+        super().__init__(session, parent)
+        runner.opened.connect(self._draw)
+        runner.changed.connect(self._draw)
+        runner.ended.connect(self._draw)
+        self._draw()
+
+    def build(self) -> None:
+        """Create the widgets, once."""
+        self.verdict = Notice()
+        self.body.addWidget(self.verdict)
+        self.body.addWidget(self._scores())
+        self.body.addWidget(self._place())
+        self.body.addWidget(self._table(), 1)
+
+    def _scores(self) -> Card:
+        self.scores = Card("Scores")
+        self.loss, self.exact = PlainLabel("", "figure"), PlainLabel("", "figure")
+        self.loss_note, self.exact_note = PlainLabel("", "small"), PlainLabel("", "small")
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(24)
+        grid.setVerticalSpacing(2)
+        columns = (
+            ("Held-out loss, lower is better", self.loss, self.loss_note),
+            ("Answers exactly as expected", self.exact, self.exact_note),
+        )
+        for column, (name, value, note) in enumerate(columns):
+            value.setAccessibleName(name)
+            grid.setColumnStretch(column, 1)
+            for line, label in enumerate((PlainLabel(name, "small"), value, note)):
+                grid.addWidget(label, line, column)
+        self.scores.body.addLayout(grid)
+        return self.scores
+
+    def _place(self) -> Card:
+        self.place = Card("Where it lies")
+        self.path = PlainLabel("", "mono")
+        self.path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.open = QuietButton("Open folder", "folder-open")
+        self.copy = QuietButton("Copy path", "copy")
+        self.open.clicked.connect(self._open_folder)
+        self.copy.clicked.connect(lambda: QGuiApplication.clipboard().setText(str(self.artefact)))
+        self.place.add(self.path)
+        self.place.body.addLayout(row(self.open, self.copy))
+        return self.place
+
+    def _table(self) -> Card:
+        self.answers = Card("Answers before and after")
+        self.filter = QComboBox()
+        self.filter.setAccessibleName("Which answers are shown")
+        self.filter.addItems(FILTERS)
+        self.filter.currentTextChanged.connect(self._fill)
+        self.shown = PlainLabel("", "small")
+        self.shown.setWordWrap(False)
+        self.answers.header.addWidget(self.shown)
+        self.answers.header.addWidget(self.filter)
+        self.model = Answers(self)
+        self.table = _table_view(self.model)
+        self.answers.add(self.table)
+        return self.answers
+
+    @property
+    def artefact(self) -> Path | None:
+        """The folder with what was trained, when it is there."""
+        run, name = self.runner.run, self.runner.history.artefact
+        return run.root / name if run and name and (run.root / name).is_dir() else None
+
+    def _draw(self, _news: object = None) -> None:
+        history = self.runner.history
+        now = (self.runner.run, history.before, history.after, history.state, history.artefact)
+        if now == self._drawn:
+            return
+        self._drawn = now
+        self.verdict.show_as(*verdict(self.runner.run, history))
+        self._draw_scores(history)
+        self._draw_place()
+        self._pairs = pairs(history.before, history.after) if history.after else []
+        self.answers.setVisible(bool(self._pairs))
+        self._fill(self.filter.currentText())
+
+    def _draw_scores(self, history: History) -> None:
+        before, after = history.before, history.after
+        self.scores.setVisible(before is not None)
+        if before is None:
+            return
+        self.loss.setText(_change(figure(before.loss), figure(after.loss) if after else None))
+        self.loss_note.setText("Mean over the trained tokens of every held-out row, in nats.")
+        share, later = _percent(before), _percent(after) if after else None
+        self.exact.setText(_change(share, later))
+        self.exact_note.setText(_counted(before, after))
+
+    def _draw_place(self) -> None:
+        folder = self.artefact
+        self.place.setVisible(folder is not None)
+        self.path.setText(str(folder) if folder else "")
+
+    def _fill(self, wanted: str) -> None:
+        kept = [pair for pair in self._pairs if pair.passes(wanted)]
+        self.model.show_rows(kept)
+        self.table.resizeRowsToContents()
+        self.shown.setText(f"{len(kept):,} of {len(self._pairs):,} rows")
+
+    def _open_folder(self) -> None:
+        folder = self.artefact
+        if folder is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
+            messages.tell(self, "The folder cannot be opened here.", f"It is {folder}.")
+
+
+def verdict(run: RunDir | None, history: History) -> tuple[Level, str]:
+    """One honest sentence or two about the outcome."""
+    before, after = history.before, history.after
+    if run is None:
+        return "note", "No run yet. Start one on Review, or pick one from the list."
+    if before is None or after is None:
+        if history.state == "finished":
+            return "note", "No rows were held out, so nothing can be said about new questions."
+        return "note", "The scores after training come when the run has finished."
+    return _judge(before, after)
+
+
+def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
+    fell = after.loss < before.loss
+    counted = pairs(before, after)
+    gained = sum(not p.before.correct and bool(p.after.correct) for p in counted if p.before)
+    lost = sum(bool(p.before.correct) and not p.after.correct for p in counted if p.before)
+    words = [
+        "The loss on rows it never trained on fell." if fell else
+        "The loss on rows it never trained on did not fall."
+    ]  # fmt: skip
+    if counted:
+        words.append(_moved(gained, lost, len(counted)))
+    if counted and len(counted) < FEW_ROWS:
+        words.append(f"Only {len(counted)} rows were asked; so few can mislead.")
+    better = gained > lost if counted and gained + lost else fell
+    if better and fell:
+        return "ok", " ".join(["Improved.", *words])
+    doubtful = "Not clearly improved." if better or fell else "Not improved."
+    return "warn", " ".join([doubtful, *words])
+
+
+def _moved(gained: int, lost: int, rows: int) -> str:
+    if not gained and not lost:
+        return f"As many of {rows:,} answers are right as before."
+    worse = f"{lost:,} got worse" if lost else "none got worse"
+    return f"Of {rows:,} answers {gained:,} became right and {worse}."
+
+
+def _change(before: str, after: str | None) -> str:
+    return before if after is None else f"{before} → {after}"
+
+
+def _percent(scored: Scored) -> str:
+    return "–" if scored.exact_match is None else f"{100 * scored.exact_match:.0f} %"
+
+
+def _counted(before: Scored, after: Scored | None) -> str:
+    if not before.rows:
+        return "No answers were asked for."
+    right = sum(bool(a.correct) for a in (after or before).answers)
+    when = "after" if after else "before"
+    return f"{right:,} of {(after or before).rows:,} {when} training."
+
+
+def _table_view(model: QAbstractTableModel) -> QTableView:
+    table = QTableView()
+    table.setModel(model)
+    table.setWordWrap(True)
+    table.setShowGrid(False)
+    table.setAlternatingRowColors(True)
+    table.setTabKeyNavigation(False)
+    table.setMinimumHeight(360)
+    table.setAccessibleName("Answers before and after training")
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.verticalHeader().setVisible(False)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.horizontalHeader().setHighlightSections(False)
+    return table

@@ -1,0 +1,134 @@
+"""Rows as the model sees them: what is learned, what is only read, what is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QEvent
+from PySide6.QtGui import QColor, QFont, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QWidget
+
+from core.tokens import PieceKind, PreviewRow
+from gui import theme
+from gui.text import plain
+from gui.widgets import Chip, Level, PlainLabel
+
+MOST_PIECES = 1_500
+"""Of one row; beyond that nobody reads on and Qt becomes slow."""
+_KINDS: tuple[tuple[PieceKind, Level | None, str, str], ...] = (
+    ("trained", "ok", "learned", "the model is trained to write this"),
+    ("context", None, "only read", "seen as context, not learned"),
+    ("cut", "bad", "cut off", "beyond the maximum length, never seen"),
+)
+_LINES = {"trained": "underline", "context": "none", "cut": "line-through"}
+
+
+class TokenView(QPlainTextEdit):
+    """Token by token, in colour and in pattern, as plain text: nothing in it can be markup."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._rows: tuple[PreviewRow, ...] = ()
+        self.setReadOnly(True)
+        self.setTabChangesFocus(True)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setAccessibleName("Rows as the model sees them")
+        self.setUndoRedoEnabled(False)
+
+    def show_rows(self, rows: Sequence[PreviewRow]) -> None:
+        """Show rows one below the other."""
+        self._rows = tuple(rows)
+        self.setAccessibleDescription(" ".join(_summary(row) for row in rows))
+        self._draw()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Colours are written into the text, so a change of theme writes it again."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._rows:
+            self._draw()
+
+    def _draw(self) -> None:
+        self.clear()
+        cursor = QTextCursor(self.document())
+        for number, row in enumerate(self._rows):
+            if number:
+                cursor.insertBlock(_spaced())
+            cursor.insertText(_summary(row), _heading())
+            cursor.insertBlock(QTextBlockFormat())
+            self._insert(cursor, row)
+        self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _insert(self, cursor: QTextCursor, row: PreviewRow) -> None:
+        formats = {(kind, odd): _format(kind, odd) for kind, *_ in _KINDS for odd in (False, True)}
+        for place, piece in enumerate(row.pieces[:MOST_PIECES]):
+            cursor.insertText(visible(piece.text), formats[piece.kind, bool(place % 2)])
+        if len(row.pieces) > MOST_PIECES:
+            left = len(row.pieces) - MOST_PIECES
+            cursor.insertText(f" … and {left:,} more tokens", _heading())
+
+
+class Legend(QWidget):
+    """What colours and patterns mean."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(6)
+        for kind, level, word, meaning in _KINDS:
+            chip = Chip(word, level)
+            chip.setStyleSheet(f"text-decoration: {_LINES[kind]};")
+            label = PlainLabel(meaning, "small")
+            label.setWordWrap(False)
+            line.addWidget(chip)
+            line.addWidget(label)
+            line.addSpacing(10)
+        line.addStretch(1)
+
+
+def visible(text: str) -> str:
+    """Line ends get a sign of their own, so that a learned one can be seen."""
+    return plain(text, 400).replace("\n", "⏎\n").replace("\t", "⇥\t")
+
+
+def _summary(row: PreviewRow) -> str:
+    counts = {kind: sum(piece.kind == kind for piece in row.pieces) for kind, *_ in _KINDS}
+    cut = f", {counts['cut']:,} cut off" if counts["cut"] else ""
+    return (
+        f"Line {row.line:,}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
+        f"{counts['context']:,} only read{cut}."
+    )
+
+
+def _heading() -> QTextCharFormat:
+    style = QTextCharFormat()
+    style.setForeground(QColor(theme.current().muted))
+    style.setFontWeight(QFont.Weight.DemiBold)
+    return style
+
+
+def _spaced() -> QTextBlockFormat:
+    style = QTextBlockFormat()
+    style.setTopMargin(14)
+    return style
+
+
+def _format(kind: PieceKind, odd: bool) -> QTextCharFormat:
+    """Neighbouring tokens differ a little, so that their borders can be seen."""
+    colours, style = theme.current(), QTextCharFormat()
+    style.setFontFamilies(["DejaVu Sans Mono", "Consolas", "Menlo", "monospace"])
+    ink, ground = {
+        "trained": (colours.ok, colours.ok_soft),
+        "context": (colours.muted, colours.raised),
+        "cut": (colours.bad, colours.bad_soft),
+    }[kind]
+    paper = QColor(ground)
+    style.setForeground(QColor(ink))
+    style.setBackground(_shade(paper, colours.dark) if odd else paper)
+    style.setFontUnderline(kind == "trained")
+    style.setFontStrikeOut(kind == "cut")
+    return style
+
+
+def _shade(colour: QColor, dark: bool) -> QColor:
+    return colour.darker(122) if dark else colour.lighter(104)

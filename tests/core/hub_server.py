@@ -1,0 +1,189 @@
+"""A Hub of our own on this computer: the few answers of the real one that a download needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+COMMIT = "a" * 40
+
+
+@dataclass
+class Repo:
+    """A model and how its server misbehaves."""
+
+    files: dict[str, bytes]
+    gated: bool = False
+    status: int = 0
+    """Answer everything about this model with this error."""
+    corrupt: str = ""
+    """A file that arrives with one byte changed."""
+    cut_after: int = 0
+    """Bytes after which a connection is cut, once per file."""
+    stall_after: int = 0
+    """Bytes after which nothing more comes until `released`."""
+    commit: str = COMMIT
+    cuts: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Hub:
+    """What is served, and what was asked."""
+
+    repos: dict[str, Repo]
+    url: str = ""
+    ranges: list[tuple[str, str]] = field(default_factory=list)
+    """Files asked for, each with its Range header."""
+    tokens: set[str] = field(default_factory=set)
+    queries: list[dict[str, list[str]]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def asked(self, name: str) -> list[str]:
+        """The Range headers of the requests for one file."""
+        return [range_ for file, range_ in self.ranges if file == name]
+
+
+@contextmanager
+def serve(repos: dict[str, Repo]) -> Iterator[Hub]:
+    """Run a Hub until the block ends."""
+    hub = Hub(repos)
+    handler = type("Handler", (_Handler,), {"hub": hub})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield hub
+    finally:
+        hub.released.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Tests read what was asked from `Hub`, not from stderr."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        self.hub.tokens.add(self.headers.get("Authorization", ""))
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/login/"):
+            self._send_body(b"<html>Please log in to the network</html>")
+        elif parts.path == "/api/models":
+            self._search(parse_qs(parts.query))
+        elif parts.path.startswith("/api/models/"):
+            self._listing("/".join(parts.path.split("/")[3:5]))
+        elif "/resolve/" in parts.path:
+            self._file(*parts.path.strip("/").split("/resolve/"))
+        else:
+            self._refuse(404, "")
+
+    def _search(self, query: dict[str, list[str]]) -> None:
+        self.hub.queries.append(query)
+        found = [
+            {"id": name, "downloads": 7, "likes": 1, "gated": repo.gated and "auto",
+             "tags": ["license:apache-2.0"], "safetensors": {"total": 1000}}
+            for name, repo in self.hub.repos.items()
+            if query["search"][0] in name
+        ]  # fmt: skip
+        self._json(found[: int(query["limit"][0])])
+
+    def _listing(self, name: str) -> None:
+        repo = self._repo(name)
+        if repo is None:
+            return
+        siblings = [_sibling(file, content) for file, content in repo.files.items()]
+        self._json({"id": name, "sha": repo.commit, "siblings": siblings})
+
+    def _repo(self, name: str) -> Repo | None:
+        repo = self.hub.repos.get(name)
+        if repo is None:
+            self._refuse(401, "RepoNotFound")
+        elif repo.status:
+            self._refuse(repo.status, "")
+        elif repo.gated and not self.headers.get("Authorization"):
+            self._refuse(401, "GatedRepo")
+        else:
+            return repo
+        return None
+
+    def _file(self, name: str, place: str) -> None:
+        repo = self._repo(name)
+        commit, _, file = place.partition("/")
+        if repo is None:
+            return
+        if commit != repo.commit or file not in repo.files:
+            self._refuse(404, "EntryNotFound")
+            return
+        self.hub.ranges.append((file, self.headers.get("Range", "")))
+        self._send(repo, file)
+
+    def _send(self, repo: Repo, file: str) -> None:
+        content = repo.files[file]
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start >= len(content):
+            self._refuse(416, "")
+            return
+        if file == repo.corrupt:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", repo.commit)
+        self.send_header("X-Linked-Size", str(len(content)))
+        self.end_headers()
+        self._body(repo, file, content[start:])
+
+    def _body(self, repo: Repo, file: str, body: bytes) -> None:
+        if repo.cut_after and file not in repo.cuts and len(body) > repo.cut_after:
+            repo.cuts.add(file)
+            self.wfile.write(body[: repo.cut_after])
+            self.close_connection = True
+        elif repo.stall_after and len(body) > repo.stall_after:
+            self.wfile.write(body[: repo.stall_after])
+            self.wfile.flush()
+            self.hub.released.wait()
+            self.close_connection = True
+        else:
+            self.wfile.write(body)
+
+    def _json(self, answer: object) -> None:
+        self._send_body(json.dumps(answer).encode())
+
+    def _send_body(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _refuse(self, code: int, reason: str) -> None:
+        self.send_response(code)
+        if reason:
+            self.send_header("X-Error-Code", reason)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _sibling(name: str, content: bytes) -> dict[str, Any]:
+    """Weights are stored by SHA-256, small files by git's own checksum, as on the real Hub."""
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
+    if name.endswith(".safetensors"):
+        sha256 = hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
+    return entry

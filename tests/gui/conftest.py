@@ -1,0 +1,106 @@
+"""Every test has a home of its own and draws on an offscreen screen."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["QT_QPA_PLATFORM"] = "offscreen"
+
+import pytest
+from PySide6.QtWidgets import QApplication, QWidget
+from pytestqt.qtbot import QtBot
+
+from core.machine import Machine
+from core.plan import Facts, make_plan
+from core.recipe import Recipe
+from core.rundir import RunDir
+from gui import settings, theme
+from gui.runner import Runner
+from gui.session import Session
+from gui.window import Window
+
+STANDIN = Path(__file__).with_name("standin_engine.py")
+SMALL = Machine(
+    system="Linux",
+    cores=2,
+    memory=16_000_000_000,
+    memory_free=8_000_000_000,
+    disk_free=100_000_000_000,
+    gpus=(),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What draws says so by its fixtures."""
+    for item in items:
+        if {"qtbot", "qapp"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("gui")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder, empty at first."""
+    place = tmp_path / "home"
+    monkeypatch.setenv("TUNESMITH_HOME", str(place))
+    return place
+
+
+@pytest.fixture
+def dressed(qapp: QApplication) -> QApplication:
+    """The application as users see it."""
+    theme.apply(qapp, dark=False)
+    return qapp
+
+
+@pytest.fixture
+def session(qtbot: QtBot) -> Session:
+    """A recipe on a small computer without a GPU."""
+    return Session(SMALL, Recipe())
+
+
+@pytest.fixture
+def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Iterator[Window]:
+    """The window, shown and settled; whatever it follows is let go of at the end."""
+    made = Window(session, Runner(), settings.Looks())
+    qtbot.addWidget(made, before_close_func=_let_go)
+    made.show()
+    qtbot.waitUntil(lambda: made.settled)
+    yield made
+
+
+def _let_go(widget: QWidget) -> None:
+    assert isinstance(widget, Window)
+    widget.leave()
+
+
+@pytest.fixture
+def live_run(home: Path) -> Iterator[Callable[[], RunDir]]:
+    """Begins a run whose engine is a small process that says and obeys what a real one does."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> RunDir:
+        recipe = Recipe(name="live")
+        plan = make_plan(recipe, Facts(machine=SMALL))
+        run = RunDir.create(home / "runs" / "live", recipe, plan.model_dump_json())
+        children.append(
+            subprocess.Popen(
+                [sys.executable, str(STANDIN), str(run.root)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            )
+        )
+        stdout = children[-1].stdout
+        assert stdout is not None
+        assert stdout.readline().strip() == b"holding"
+        return run
+
+    yield begin
+    for child in children:
+        child.kill()
+        child.wait()
+        assert child.stdout is not None
+        child.stdout.close()

@@ -1,0 +1,379 @@
+"""The set-up pages on the real starter model and data: what they show and what they change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QFont, QTextCursor
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from pytestqt.qtbot import QtBot
+
+from core.choices import Checks, Training
+from core.errors import HubError
+from core.hub import Found
+from core.places import SAMPLE
+from core.tokens import Piece, Preview, PreviewRow, TokenFacts
+from gui.forms import Form
+from gui.hub_card import HubCard
+from gui.pages import PAGES
+from gui.pages.base import Page
+from gui.pages.data import SAMPLES, DataPage
+from gui.pages.goal import GoalPage
+from gui.pages.hyperparameters import HyperparametersPage
+from gui.pages.memory import MemoryPage, cheaper, judge
+from gui.pages.method import MethodPage
+from gui.pages.model import ModelPage
+from gui.pages.review import ReviewPage
+from gui.session import Session
+from gui.token_view import TokenView, visible
+from gui.widgets import FixButton, Notice
+
+SETUP = [spec for spec in PAGES if not spec.follows_run]
+MARKUP = "<img src='x.png'><b>bold</b>"
+
+
+@pytest.fixture
+def show(qtbot: QtBot, dressed: QApplication, session: Session) -> Callable[[type[Page]], Page]:
+    """Opens a page; the engine is kept out of it."""
+    session._counting.setInterval(10**8)
+
+    def make(kind: type[Page]) -> Page:
+        page = kind(session)
+        qtbot.addWidget(page)
+        page.resize(960, 900)
+        page.show()
+        return page
+
+    return make
+
+
+def known(qtbot: QtBot, session: Session) -> None:
+    """The starter model and the tickets."""
+    session.use_data(SAMPLES[0].path, SAMPLES[0].heldout)
+    session.edit("model", "starter")
+    session.begin()
+    qtbot.waitUntil(lambda: session.facts.data is not None)
+
+
+def preview(*pieces: Piece) -> Preview:
+    counts = TokenFacts(max_length=16, rows=1, tokens=3, trained=1, cut=1)
+    return Preview(tokens=counts, rows=(PreviewRow(line=7, pieces=pieces),))
+
+
+@pytest.mark.parametrize("spec", SETUP, ids=lambda spec: spec.title)
+@pytest.mark.parametrize("full", [False, True], ids=["empty", "known"])
+def test_every_page_can_be_walked_by_keyboard_and_heard(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], spec: object, full: bool
+) -> None:
+    page = show(spec.load())  # type: ignore[attr-defined]
+    if full:
+        known(qtbot, session)
+    nameless = [
+        widget
+        for widget in page.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and widget.isVisibleTo(page)
+        and not widget.accessibleName()
+        and widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
+    ]
+    assert nameless == []
+    rich = [
+        label.text()
+        for label in page.findChildren(QLabel)
+        if label.textFormat() != Qt.TextFormat.PlainText and label.text()
+    ]
+    assert rich == []
+
+
+def test_the_example_is_one_click(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(GoalPage)
+    assert isinstance(page, GoalPage)
+    with qtbot.waitSignal(page.go) as went:
+        qtbot.mouseClick(page.example, Qt.MouseButton.LeftButton)
+    assert went.args == ["Review"]
+    assert session.recipe.model == "starter"
+    assert session.recipe.data.path
+    qtbot.waitUntil(lambda: session.facts.data is not None)
+    assert session.plan.ready
+
+
+def test_the_model_page_tells_facts_and_trouble(
+    session: Session, show: Callable[[type[Page]], Page], tmp_path: Path
+) -> None:
+    session.edit("model", "")
+    page = show(ModelPage)
+    assert isinstance(page, ModelPage)
+    session.edit("model", "starter")
+    assert page.facts.facts()["Context"] == "1,024 tokens"
+    assert page.trouble.isHidden()
+    session.edit("model", str(tmp_path))
+    assert page.trouble.isVisible()
+    assert str(tmp_path) in page.trouble.text()
+
+
+def test_a_folder_is_typed(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(ModelPage)
+    assert isinstance(page, ModelPage)
+    qtbot.keyClicks(page.path, "/some/model")
+    assert session.recipe.model == "starter"
+    qtbot.keyClick(page.path, Qt.Key.Key_Return)
+    assert session.recipe.model == "/some/model"
+
+
+def test_results_of_the_hub_are_chosen_and_errors_are_said(
+    qtbot: QtBot, dressed: QApplication
+) -> None:
+    card = HubCard()
+    qtbot.addWidget(card)
+    card.show()
+    assert not card.get.isEnabled()
+    card._show_found([Found(model_id="a/b", gated=True), Found(model_id="c/d", licence=MARKUP)])
+    card.results.setCurrentRow(1)
+    assert card.chosen() == "c/d"
+    assert card.get.isEnabled()
+    first = card.results.item(0)
+    assert first is not None
+    assert "gated" in first.text()
+    card._failed(HubError("The Hub cannot be reached.", hint="Check the network."))
+    assert card.notice.text() == "The Hub cannot be reached. Check the network."
+
+
+def test_a_full_id_needs_no_search(qtbot: QtBot, dressed: QApplication) -> None:
+    card = HubCard()
+    qtbot.addWidget(card)
+    qtbot.keyClicks(card.text, "owner/name")
+    assert card.chosen() == "owner/name"
+
+
+def test_a_dropped_file_is_read_and_recognised(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"prompt": "a", "answer": "b"}\n' * 60, encoding="utf-8")
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    dragged = QMimeData()
+    dragged.setUrls([QUrl.fromLocalFile(str(path))])
+    event = QDropEvent(
+        QPoint(5, 5), Qt.DropAction.CopyAction, dragged, Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )  # fmt: skip
+    page.zone.dropEvent(event)
+    assert session.recipe.data.path == str(path)
+    qtbot.waitUntil(lambda: session.facts.data is not None)
+    assert page.certainty.text() == "100% sure"
+    assert "mine.jsonl" in page.zone.words.text()
+    assert [n.text() for n in page.findings.findChildren(Notice)]
+
+
+def test_unknown_columns_are_mapped_by_hand(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "german.jsonl"
+    lines = [json.dumps({"frage": f"Was ist {n}?", "aussage": f"Es ist {n}."}) for n in range(60)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    session.use_data(str(path))
+    qtbot.waitUntil(lambda: page.editor.isVisible())
+    choose(qtbot, page, "format", "prompts")
+    for part, column in (("prompt", "frage"), ("answer", "aussage")):
+        qtbot.waitUntil(lambda part=part: part in page.editor.parts)
+        choose(qtbot, page, part, column)
+    qtbot.waitUntil(lambda: session.facts.data is not None)
+    assert session.facts.data is not None
+    assert session.facts.data.mapping == {"prompt": "frage", "answer": "aussage"}
+
+
+def choose(qtbot: QtBot, page: DataPage, part: str, value: str) -> None:
+    box = page.editor.format if part == "format" else page.editor.parts[part]
+    box.setCurrentIndex(box.findData(value))
+    box.activated.emit(box.currentIndex())
+
+
+def test_broken_lines_are_named(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.jsonl"
+    path.write_text('{"prompt": "a", "answer": "b"}\n{oops\n{"x\n', encoding="utf-8")
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    session.use_data(str(path))
+    qtbot.waitUntil(page.trouble.isVisible)
+    said = " ".join(notice.text() for notice in page.trouble.findChildren(Notice))
+    assert "line 2" in said
+    assert "line 3" in said
+
+
+def test_tokens_differ_by_pattern_and_are_never_markup(qtbot: QtBot, dressed: QApplication) -> None:
+    view = TokenView()
+    qtbot.addWidget(view)
+    pieces = (
+        Piece(text=MARKUP, kind="context"),
+        Piece(text="yes\n", kind="trained"),
+        Piece(text="gone", kind="cut"),
+    )
+    view.show_rows(preview(*pieces).rows)
+    assert MARKUP in view.toPlainText()
+    assert "yes⏎\n" in view.toPlainText()
+    assert font_at(view, "yes").underline()
+    assert font_at(view, "gone").strikeOut()
+    assert not font_at(view, "<img").underline()
+    assert "1 learned" in view.accessibleDescription()
+
+
+def font_at(view: TokenView, text: str) -> QFont:
+    cursor = QTextCursor(view.document())
+    cursor.setPosition(view.toPlainText().index(text) + 1)
+    return cursor.charFormat().font()
+
+
+def test_bombs_are_cut_short(qtbot: QtBot, dressed: QApplication) -> None:
+    view = TokenView()
+    qtbot.addWidget(view)
+    view.show_rows(preview(*[Piece(text="x" * 1000, kind="context")] * 5000).rows)
+    assert len(view.toPlainText()) < 700_000
+    assert "more tokens" in view.toPlainText()
+    assert "\u202e" not in visible("a\u202eb")
+
+
+def test_the_preview_says_what_it_waits_for(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    assert "dataset" in page.preview.status.text()
+    known(qtbot, session)
+    assert page.preview.busy.isVisible()
+    session._counting.stop()
+    session._counted(preview(Piece(text="yes", kind="trained")))
+    assert page.preview.busy.isHidden()
+    assert page.preview.counts.facts()["Rows cut"] == "1 of 1, at 16 tokens"
+
+
+def test_methods_are_priced_and_keep_shared_settings(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(MethodPage)
+    assert isinstance(page, MethodPage)
+    known(qtbot, session)
+    assert all(option.chip.text() for option in page.options.values())
+    session.edit("adaptation.rank", 4)
+    qtbot.mouseClick(page.options["qlora"], Qt.MouseButton.LeftButton)
+    assert session.recipe.adaptation.kind == "qlora"
+    assert session.recipe.get("adaptation.rank") == 4
+    assert page.options["qlora"].isChecked()
+    qtbot.mouseClick(page.options["full"], Qt.MouseButton.LeftButton)
+    assert session.recipe.adaptation.kind == "full"
+    assert page.settings.isHidden()
+
+
+def test_every_hyperparameter_is_there_exactly_once(show: Callable[[type[Page]], Page]) -> None:
+    page = show(HyperparametersPage)
+    found = sorted(form.path(name) for form in page.findChildren(Form) for name in form.rows)
+    wanted = [f"training.{n}" for n in Training.model_fields]
+    wanted += [f"checks.{n}" for n in Checks.model_fields] + ["objective.packing"]
+    assert found == sorted(wanted)
+
+
+def test_automatic_hyperparameters_carry_their_reason(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(HyperparametersPage)
+    assert isinstance(page, HyperparametersPage)
+    known(qtbot, session)
+    row = page.forms[0].rows["learning_rate"]
+    assert row.because.text().startswith("Automatic: ")
+    assert session.plan.settings is not None
+    assert f"{session.plan.settings.steps:,} steps" in page.batch.text()
+
+
+def test_the_memory_bill_is_drawn_and_lowered(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(MemoryPage)
+    assert isinstance(page, MemoryPage)
+    assert page.verdict.text().startswith("Choose a model")
+    known(qtbot, session)
+    assert page.verdict.text().startswith("Fits")
+    before = session.plan.needed
+    qtbot.mouseClick(page.ways.findChildren(FixButton)[0], Qt.MouseButton.LeftButton)
+    assert session.plan.needed < before
+
+
+def test_verdicts(qtbot: QtBot, session: Session) -> None:
+    session._counting.setInterval(10**8)
+    known(qtbot, session)
+    needed = session.plan.needed
+    levels = [
+        judge(session.plan.model_copy(update={"limit": limit}))[0]
+        for limit in (needed // 2, round(needed * 1.05), needed * 4)
+    ]
+    assert levels == ["bad", "warn", "ok"]
+
+
+def test_every_way_to_save_is_a_valid_edit(session: Session) -> None:
+    ways = list(cheaper(session.recipe))
+    assert ways
+    for edit in ways:
+        assert session.recipe.edit(edit.path, edit.value) != session.recipe
+
+
+def test_start_waits_for_blockers(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(ReviewPage)
+    assert isinstance(page, ReviewPage)
+    assert not page.begin.isEnabled()
+    assert page.begin.accessibleDescription()
+    known(qtbot, session)
+    with qtbot.waitSignal(page.start):
+        qtbot.mouseClick(page.begin, Qt.MouseButton.LeftButton)
+
+
+def test_a_problem_on_review_is_fixed_with_one_click(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(ReviewPage)
+    assert isinstance(page, ReviewPage)
+    known(qtbot, session)
+    session.edit("training.learning_rate", 0.9)
+    notice = next(n for n in page.problems.findChildren(Notice) if "0.9" in n.text())
+    qtbot.mouseClick(notice.button, Qt.MouseButton.LeftButton)
+    assert session.recipe.training.learning_rate is None
+
+
+def test_foreign_names_are_shown_as_they_are(
+    session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(ReviewPage)
+    assert isinstance(page, ReviewPage)
+    session.edit("name", MARKUP)
+    assert page.choices.facts()["Name"] == MARKUP
+
+
+@pytest.mark.engine
+def test_the_real_engine_colours_the_real_rows(
+    qtbot: QtBot, dressed: QApplication, session: Session
+) -> None:
+    page = DataPage(session)
+    qtbot.addWidget(page)
+    page.show()
+    session.use_data(f"{SAMPLE}tickets.jsonl", f"{SAMPLE}tickets_heldout.jsonl")
+    session.begin()
+    qtbot.waitUntil(lambda: session.preview is not None, timeout=180_000)
+    assert isinstance(session.preview, Preview)
+    assert session.preview.tokens.rows == 1200
+    assert session.preview.tokens.untrained == 0
+    text = page.preview.view.toPlainText()
+    assert "<|im_start|>assistant" in text
+    assert font_at(page.preview.view, '{"category"').underline()
+    assert not font_at(page.preview.view, "Read the customer").underline()
