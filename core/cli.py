@@ -75,7 +75,7 @@ def _fast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="do not count tokens first")
 
 
-_TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]] = {
+TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]] = {
     "demo": (commands.demo, _demo, "the main job on the starter model, before and after shown"),
     "new": (commands.new, _new, "a commented recipe"),
     "check": (commands.check, _check, "validate a recipe and its data; problems and fixes"),
@@ -86,7 +86,8 @@ _TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]
     "stop": (commands.stop, _one_run, "save and stop a run"),
     "fetch": (commands.fetch, _fetch, "download a model from the Hub"),
 }
-SUBCOMMANDS: tuple[str, ...] = tuple(_TABLE)
+"""Each subcommand: what it does, its options, and its line in the help."""
+SUBCOMMANDS: tuple[str, ...] = tuple(TABLE)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -97,7 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
     every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, arguments, summary) in _TABLE.items():
+    for name, (_, arguments, summary) in TABLE.items():
         one = every.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
@@ -112,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     terminal = Terminal(json="--json" in words)
     try:
         arguments = make_parser().parse_args(words)
-        return _TABLE[arguments.command][0](arguments, terminal)
+        return TABLE[arguments.command][0](arguments, terminal)
     except SystemExit as done:  # argparse printed help or the version
         return int(done.code or 0)
     except CoreError as error:

@@ -154,17 +154,7 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
 
 def _plan_model(arguments: Namespace) -> Plan:
     """The memory bill of full batches, without any data."""
-    chosen = recipe.parse(
-        {
-            "model": arguments.model,
-            "adaptation": {"kind": arguments.adapt},
-            "training": {
-                "max_length": arguments.seq_len,
-                "micro_batch": arguments.micro_batch,
-                "checkpointing": "on" if arguments.checkpointing else "off",
-            },
-        }
-    )
+    chosen = _recipe_of(arguments)
     model = models.look(models.resolve(chosen.model))
     bare = make_plan(chosen, Facts(machine=(machine := read_machine())))
     load = Load(
@@ -181,6 +171,23 @@ def _plan_model(arguments: Namespace) -> Plan:
         parameters=model.parameters,
         trainable=chosen.adaptation.trainable(model),
     )
+
+
+def _recipe_of(arguments: Namespace) -> Recipe:
+    raw = {
+        "model": arguments.model,
+        "adaptation": {"kind": arguments.adapt},
+        "training": {
+            "max_length": arguments.seq_len,
+            "micro_batch": arguments.micro_batch,
+            "checkpointing": "on" if arguments.checkpointing else "off",
+        },
+    }
+    try:
+        return recipe.parse(raw)
+    except RecipeError as error:
+        hint = "`tunesmith plan --help` shows the options."
+        raise RecipeError(error.problems, hint=hint) from error
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:
@@ -201,7 +208,9 @@ def _start(chosen: Recipe, out: str | None, terminal: Terminal, *, count: bool) 
         terminal.say(line)
     if not made.ready:
         fixes = [p.fix.label for p in made.blockers if p.fix]
-        raise RecipeError(made.blockers, hint="; ".join(fixes))
+        raise RecipeError(
+            made.blockers, hint="; ".join(fixes) or "Change these fields of the recipe."
+        )
     for line in plan_lines(made):
         terminal.say(line)
     root = Path(out) if out else new_root(places.runs_home(), chosen.name)

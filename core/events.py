@@ -57,7 +57,7 @@ class Started(_Event):
     pid: int
     device: str = ""
     resumed: int | None = None
-    versions: dict[str, str] = {}
+    versions: dict[str, str] = Field({})
 
 
 class Phase(_Event):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal
@@ -151,7 +152,7 @@ class History:
         recent = self.steps[-51:]
         paces = sorted(
             later.seconds - earlier.seconds
-            for earlier, later in zip(recent, recent[1:], strict=False)
+            for earlier, later in itertools.pairwise(recent)
             if later.seconds >= earlier.seconds
         )
         if len(paces) < 10:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import platformdirs
 
+SAMPLE = "sample:"
+"""Begins the path of a dataset that ships with the program, so that recipes stay portable."""
+
 
 def resources() -> Path:
     """What ships with the program; beside `core` in a checkout, an install and a bundle alike."""
@@ -39,10 +42,6 @@ def runs_home() -> Path:
 def models_home() -> Path:
     """Where downloaded models are kept."""
     return data_home() / "models"
-
-
-SAMPLE = "sample:"
-"""Begins the path of a dataset that ships with the program, so that recipes stay portable."""
 
 
 def expand(path: str | Path) -> Path:

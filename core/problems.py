@@ -27,7 +27,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     if plan.settings is not None:
         yield from _rate(recipe, facts, plan)
         yield from _memory(recipe, plan)
-        yield from _duration(recipe, facts, plan)
+        yield from _duration(recipe, plan)
         yield from _disk(recipe, facts, plan)
 
 
@@ -110,8 +110,8 @@ def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
             Edit(path="training.max_length", value=context, label=f"Use {context:,}"),
         )
     counted = facts.tokens
-    if counted is None or not counted.rows:
-        return
+    if counted is None or not counted.rows or counted.max_length != length:
+        return  # counted at another length, these figures say nothing
     if counted.untrained:
         yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
     if counted.cut / counted.rows > CUT_SHARE and length < context:
@@ -134,7 +134,8 @@ def _untrained(count: int, rows: int, lines: tuple[int, ...]) -> Iterator[Proble
 
 
 def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
-    assert facts.model is not None and plan.settings is not None
+    assert facts.model is not None
+    assert plan.settings is not None
     usual, _ = automatic_rate(recipe, facts.model)
     chosen = plan.settings.learning_rate
     fix = Edit(path="training.learning_rate", value=None, label=f"Use {show_number(usual)}")
@@ -180,7 +181,7 @@ def _memory_fix(recipe: Recipe) -> Edit | None:
     return None
 
 
-def _duration(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+def _duration(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
     assert plan.settings is not None
     seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
     if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:

@@ -180,7 +180,7 @@ def _json_lines(path: Path, encoding: str) -> Read:
 
 def _parse(number: int, line: str) -> Line | BadLine:
     try:
-        row = _DECODER.decode(line)
+        row = _DECODER.decode(line.rstrip())
     except json.JSONDecodeError as error:
         return BadLine(number, error.colno, f"not valid JSON: {error.msg}")
     except RecursionError:
@@ -233,7 +233,7 @@ def _whole(path: Path, encoding: str) -> str:
 def _looks_like_lines(text: str) -> bool:
     """Whether a .json file is JSON lines under another name, as many are."""
     first, _, rest = text.lstrip().partition("\n")
-    return first.rstrip().endswith("}") and rest.lstrip().startswith("{")
+    return first.startswith("{") and first.rstrip().endswith("}") and rest.lstrip().startswith("{")
 
 
 class _Place:

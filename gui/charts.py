@@ -25,8 +25,8 @@ LOSS = (
     Line("loss", "loss", 0, width=1, faint=True, marked=True),
     Line("smooth", "smoothed", 0, width=2),
     Line("heldout", "held-out rows", 2, width=2, symbol="o"),
-    Line("best", "best", 3, symbol="star", joined=False, legend=False),
-    Line("saved", "checkpoint", 1, symbol="d", joined=False, legend=False),
+    Line("saved", "checkpoint", 1, symbol="d", joined=False, told=False),
+    Line("best", "best", 3, symbol="star", joined=False, told=False),
 )
 MEMORY = (
     Line("used", "card in use", 4),
@@ -43,11 +43,11 @@ class RunCharts(QWidget):
         super().__init__(parent)
         self.curves = Curves()
         self.loss = Plot("Loss", LOSS, height=260)
-        self.rate = Plot("Learning rate", (Line("rate", "rate", 0),), show_number, height=110)
-        self.norm = Plot("Gradient norm", (Line("norm", "norm", 3, marked=True),), height=110)
-        self.gpu = Plot("Memory", MEMORY[:3], show_bytes, scale=1e-9, from_zero=True, height=110)
-        self.host = Plot("Memory", MEMORY[3:], show_bytes, scale=1e-9, from_zero=True, height=110)
-        self.speed = Plot("Tokens per second", (Line("speed", "speed", 5),), height=110)
+        self.rate = Plot("Learning rate", (Line("rate", "rate", 0),), show_number, height=130)
+        self.norm = Plot("Gradient norm", (Line("norm", "norm", 3, marked=True),), height=130)
+        self.gpu = Plot("Memory", MEMORY[:3], show_bytes, scale=1e-9, from_zero=True, height=130)
+        self.host = Plot("Memory", MEMORY[3:], show_bytes, scale=1e-9, from_zero=True, height=130)
+        self.speed = Plot("Tokens per second", (Line("speed", "speed", 5),), height=130)
         self._controls()
         self._lay_out()
 
@@ -84,7 +84,8 @@ class RunCharts(QWidget):
 
     def _draw_memory(self) -> None:
         curves = self.curves
-        limit = (float(curves.capacity), "Limit") if curves.capacity else None
+        owner = "The card has" if curves.on_gpu else "The computer has"
+        limit = (float(curves.capacity), owner) if curves.capacity else None
         self.gpu.setVisible(curves.on_gpu)
         self.host.setVisible(not curves.on_gpu)
         if curves.on_gpu:

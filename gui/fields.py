@@ -113,6 +113,7 @@ class SwitchField(Field):
 
     def __init__(self, info: FieldInfo) -> None:
         self.box = QCheckBox("On")
+        self.box.setMinimumHeight(32)
         super().__init__(self.box, info)
         self.box.clicked.connect(lambda on: self.wanted.emit(on))
 

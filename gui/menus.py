@@ -15,7 +15,11 @@ from gui.theme import Choice
 if TYPE_CHECKING:
     from gui.window import Window
 
-_THEMES: tuple[tuple[Choice, str], ...] = (("system", "&As the system"), ("light", "&Light"), ("dark", "&Dark"))
+_THEMES: tuple[tuple[Choice, str], ...] = (
+    ("system", "&As the system"),
+    ("light", "&Light"),
+    ("dark", "&Dark"),
+)
 
 
 def build(window: Window) -> None:
@@ -54,7 +58,7 @@ def _view(window: Window, menu: QMenu) -> None:
     window.theme_actions = group
     menu.addSeparator()
     _add(menu, "&Memory and problems", window.toggle_side, "F9")
-    _add(menu, "&Next part of the window", window.cycle_panels, "F6")
+    _add(menu, "&Next part of the window", window.frame.focus_next_part, "F6")
 
 
 def _help(window: Window, menu: QMenu) -> None:

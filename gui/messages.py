@@ -65,7 +65,7 @@ def _box(parent: QWidget | None, text: str, hint: str) -> QMessageBox:
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(plain(text))
     box.setInformativeText(plain(hint))
-    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, parent is not None)
     return box
 
 
@@ -128,12 +128,8 @@ class Net(QObject):
 
     def _show(self, text: str, hint: str) -> None:
         """One box at a time: an error while painting would otherwise open hundreds."""
-        if self._box is None:
+        if self._box is None or not self._box.isVisible():
             self._box = tell(None, text, hint)  # without a parent nobody else keeps it alive
-            self._box.finished.connect(self._closed)
-
-    def _closed(self) -> None:
-        self._box = None
 
 
 def log_file() -> Path:

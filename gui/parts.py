@@ -14,9 +14,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.errors import Problem
 from gui import theme
-from gui.widgets import Chip, Level, LinkButton, Notice, PlainLabel
+from gui.widgets import Chip, Level, LinkButton, PlainLabel
 
 LEVELS: dict[str, Level] = {"blocker": "bad", "warning": "warn", "tip": "note"}
 
@@ -138,25 +137,6 @@ class Pile(QWidget):
         for widget in widgets:
             self._column.addWidget(widget)
         self.setVisible(bool(widgets))
-
-
-class Problems(Pile):
-    """Problems as sentences, each with its button."""
-
-    def __init__(self, apply: Callable[[object], object], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._apply = apply
-
-    def show_problems(self, problems: Sequence[Problem]) -> None:
-        """Replace the list."""
-        self.fill(tuple(problems), lambda: [self._notice(problem) for problem in problems])
-
-    def _notice(self, problem: Problem) -> Notice:
-        fix = problem.fix
-        if fix is None:
-            return Notice(LEVELS[problem.level], problem.text)
-        label = fix.label or "Fix"
-        return Notice(LEVELS[problem.level], problem.text, label, lambda: self._apply(fix))
 
 
 class Disclosure(QWidget):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QResizeEvent
-from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from gui import theme
 from gui.curves import Array, Series
@@ -31,15 +31,15 @@ class Line:
     faint: bool = False
     symbol: str = ""
     joined: bool = True
-    legend: bool = True
-    """Name it in the legend and read its values out."""
+    told: bool = True
+    """Read its values out; marks on another line need no words."""
     marked: bool = False
     """Show where the value was infinite or not a number."""
 
 
 def figure(value: float) -> str:
     """A measured value at a glance: four digits, no more."""
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 
 class Plot(QWidget):
@@ -76,7 +76,7 @@ class Plot(QWidget):
         """Show these series; `limit` is a level to stay under, and its name."""
         self._series, self._limit = series, limit
         self._redraw()
-        self._describe()
+        self.setAccessibleDescription(self.summary())
 
     def set_log(self, on: bool) -> None:
         """Draw heights by their power of ten."""
@@ -90,7 +90,7 @@ class Plot(QWidget):
 
     def words_at(self, step: float | None = None) -> str:
         """What the chart shows at a step, or at its end."""
-        found = [(line, self._point(line, step)) for line in self._lines if line.legend]
+        found = [(line, self._point(line, step)) for line in self._lines if line.told]
         told = [(line, point) for line, point in found if point and math.isfinite(point[1])]
         if not told:
             return "Nothing measured yet."
@@ -99,6 +99,11 @@ class Plot(QWidget):
             f"{line.label} {self._show(point[1])}{_behind(point, where)}" for line, point in told
         )
         return f"Step {where:,}: {', '.join(values)}."
+
+    def summary(self) -> str:
+        """The newest values, and the level to stay under."""
+        limit = f" {self._limit[1]}: {self._show(self._limit[0])}." if self._limit else ""
+        return self.words_at() + limit
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow a change of theme."""
@@ -123,15 +128,14 @@ class Plot(QWidget):
         self._cursor.setVisible(pointing)
         if pointing:
             self._cursor.setPos(step)
-        self.readout.setText(self.words_at(step if pointing else None))
+        self.readout.setText(self.words_at(step) if pointing else self.summary())
 
     def _make_canvas(self, height: int, scale: float) -> None:
         import pyqtgraph as pg
 
         self._pg: Any = pg
         self.canvas: Any = pg.PlotWidget()
-        self.canvas.setMinimumHeight(height)
-        self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.canvas.setFixedHeight(height)
         self.canvas.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._item: Any = self.canvas.getPlotItem()
         self._item.setMenuEnabled(False)
@@ -169,10 +173,9 @@ class Plot(QWidget):
         legend.setSpacing(6)
         keyed = [line for line in self._lines if not line.faint]
         for line in keyed:
-            if line.legend:
-                legend.addWidget(Swatch(line.colour))
-                legend.addWidget(_unwrapped(line.label))
-                legend.addSpacing(6)
+            legend.addWidget(Swatch(line.colour))
+            legend.addWidget(_unwrapped(line.label))
+            legend.addSpacing(6)
         legend.addStretch(1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -181,7 +184,8 @@ class Plot(QWidget):
         if len(keyed) > 1:
             column.addLayout(legend)
         column.addWidget(self.readout)
-        column.addWidget(self.canvas, 1)
+        column.addWidget(self.canvas)
+        column.addStretch(1)
 
     def _recolour(self) -> None:
         colours = theme.current()
@@ -217,7 +221,7 @@ class Plot(QWidget):
                 self._curves[line.key].setData(*series.thin(bins))
         self._draw_broken()
         self._draw_limit()
-        self.readout.setText(self.words_at())
+        self.readout.setText(self.summary())
 
     def _draw_broken(self) -> None:
         """At the height of the last good value, for infinity has no height."""
@@ -244,10 +248,6 @@ class Plot(QWidget):
         return [
             s for line in self._lines if (s := self._series.get(line.key)) and s.last is not None
         ]
-
-    def _describe(self) -> None:
-        limit = f" {self._limit[1]} {self._show(self._limit[0])}." if self._limit else ""
-        self.setAccessibleDescription(self.words_at() + limit)
 
     def _point(self, line: Line, step: float | None) -> tuple[float, float] | None:
         series = self._series.get(line.key)

@@ -26,7 +26,7 @@ class PreviewCard(Card):
         self.counts, self.legend, self.view = FactsTable(), Legend(), TokenView()
         self.view.setMinimumHeight(320)
         self.add(self.status, self.busy, self.trouble, self.counts, self.legend, self.view)
-        session.previewed.connect(lambda _: self.refresh())
+        session.previewed.connect(self.refresh)
         self.refresh()
 
     def refresh(self) -> None:

@@ -110,6 +110,7 @@ class WholeEdit(QSpinBox):
         self.setRange(low - 1 if automatic else low, high)
         self.setSpecialValueText(automatic)
         self.setKeyboardTracking(False)
+        self.lineEdit().setTextMargins(8, 0, 0, 0)
         self.valueChanged.connect(self._changed)
         self.editingFinished.connect(self._finish)
 

@@ -16,7 +16,7 @@ from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
 from gui import theme
 from gui.plots import figure
-from gui.text import plain
+from gui.text import plain, tip
 from gui.widgets import Card, LinkButton, Notice, PlainLabel
 
 PER_ROW = 4
@@ -41,7 +41,7 @@ class Figures(Card):
         grid.setHorizontalSpacing(20)
         grid.setVerticalSpacing(2)
         self.values: dict[str, PlainLabel] = {}
-        for number, name in enumerate(figures(History())):
+        for number, name in enumerate(figures(History(), live=False)):
             value = PlainLabel("–", "strong")
             value.setAccessibleName(name)
             self.values[name] = value
@@ -52,13 +52,13 @@ class Figures(Card):
         grid.setRowMinimumHeight(2, 8)
         self.body.addLayout(grid)
 
-    def show_history(self, history: History) -> None:
+    def show_history(self, history: History, *, live: bool) -> None:
         """Draw the newest values."""
-        for name, text in figures(history).items():
+        for name, text in figures(history, live=live).items():
             self.values[name].setText(text)
 
 
-def figures(history: History) -> dict[str, str]:
+def figures(history: History, *, live: bool) -> dict[str, str]:
     """What is counted and measured, in the order it is shown."""
     step = history.steps[-1] if history.steps else None
     best, evaluations = history.best, history.evaluations
@@ -70,7 +70,7 @@ def figures(history: History) -> dict[str, str]:
         "Held-out loss": figure(evaluations[-1].loss) if evaluations else "–",
         "Best held-out loss": f"{figure(best.loss)} at step {best.step:,}" if best else "–",
         "Speed": f"{figure(round(speed, 1))} tokens/s" if speed else "–",
-        "Time left": _left(history),
+        "Time left": _left(history) if live else "–",
         "Memory": _memory(history),
     }
 
@@ -148,7 +148,7 @@ def _verdict(correct: bool | None) -> QLabel:
     picture, colour, word = VERDICTS[correct]
     label = QLabel()
     theme.set_picture(label, picture, colour, 16)
-    label.setToolTip(word)
+    label.setToolTip(tip(word))
     label.setAccessibleName(word)
     return label
 

@@ -19,6 +19,8 @@ from gui.widgets import Chip, Heading, IconButton, Level, PlainLabel
 REFRESH_MS = 3_000
 MOST = 100
 """Runs listed; older ones are still on disk and can be opened from the menu."""
+ITEM_PADDING = 12
+"""What the style sheet keeps free above and below an item."""
 _LEVELS: dict[str, Level | None] = {
     "running": "note",
     "paused": "warn",
@@ -111,8 +113,8 @@ class RunsPanel(QWidget):
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{run.name}: {run.text}")
             item.setToolTip(tip(run.text))
             line = _Line(run)
-            item.setSizeHint(QSize(0, line.sizeHint().height()))
             self.list.setItemWidget(item, line)
+            item.setSizeHint(QSize(0, line.sizeHint().height() + ITEM_PADDING))
             if run.run == current:
                 self.list.setCurrentItem(item)
         self.list.setVisible(bool(runs))
@@ -136,7 +138,7 @@ class _Line(QWidget):
         state.addWidget(Chip(run.outcome, _LEVELS.get(run.outcome)))
         state.addWidget(where, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(6, 5, 6, 5)
+        column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         column.addWidget(name)
         column.addLayout(state)

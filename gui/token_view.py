@@ -13,8 +13,9 @@ from gui import theme
 from gui.text import plain
 from gui.widgets import Chip, Level, PlainLabel
 
-MOST_PIECES = 1_500
-"""Of one row; beyond that nobody reads on and Qt becomes slow."""
+MOST_LETTERS = 8_000
+"""Of one row; beyond that nobody reads on, and Qt takes minutes for a line without spaces."""
+LONGEST_PIECE = 200
 _KINDS: tuple[tuple[PieceKind, Level | None, str, str], ...] = (
     ("trained", "ok", "learned", "the model is trained to write this"),
     ("context", None, "only read", "seen as context, not learned"),
@@ -60,11 +61,15 @@ class TokenView(QPlainTextEdit):
 
     def _insert(self, cursor: QTextCursor, row: PreviewRow) -> None:
         formats = {(kind, odd): _format(kind, odd) for kind, *_ in _KINDS for odd in (False, True)}
-        for place, piece in enumerate(row.pieces[:MOST_PIECES]):
-            cursor.insertText(visible(piece.text), formats[piece.kind, bool(place % 2)])
-        if len(row.pieces) > MOST_PIECES:
-            left = len(row.pieces) - MOST_PIECES
-            cursor.insertText(f" … and {left:,} more tokens", _heading())
+        room = MOST_LETTERS
+        for place, piece in enumerate(row.pieces):
+            text = visible(piece.text)
+            room -= len(text)
+            if room < 0:
+                left = len(row.pieces) - place
+                cursor.insertText(f" … and {left:,} more tokens", _heading())
+                return
+            cursor.insertText(text, formats[piece.kind, bool(place % 2)])
 
 
 class Legend(QWidget):
@@ -88,7 +93,7 @@ class Legend(QWidget):
 
 def visible(text: str) -> str:
     """Line ends get a sign of their own, so that a learned one can be seen."""
-    return plain(text, 400).replace("\n", "⏎\n").replace("\t", "⇥\t")
+    return plain(text, LONGEST_PIECE).replace("\n", "⏎\n").replace("\t", "⇥\t")
 
 
 def _summary(row: PreviewRow) -> str:

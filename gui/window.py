@@ -4,44 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import QByteArray, Qt, QTimer, Slot
+from PySide6.QtCore import QByteArray, QTimer, Slot
 from PySide6.QtGui import (
     QActionGroup,
     QCloseEvent,
     QDragEnterEvent,
     QDropEvent,
-    QResizeEvent,
     QShowEvent,
 )
 from PySide6.QtWidgets import (
     QApplication,
-    QHBoxLayout,
     QMainWindow,
-    QStackedWidget,
-    QVBoxLayout,
-    QWidget,
 )
 
 from core import __version__
 from core.errors import CoreError
+from core.history import Outcome
 from core.places import runs_home
 from core.plan import Plan
 from core.recipe import Recipe
-from core.rundir import RunDir, list_runs, summarise
+from core.rundir import RunDir
 from gui import menus, messages, settings, theme
 from gui.files import Files
-from gui.footer import Footer
+from gui.frame import Frame
 from gui.marks import answering, problem_marks, run_mark
 from gui.pages import PAGES, PageSpec
 from gui.pages.base import Page
 from gui.runner import Runner
 from gui.session import Session
 from gui.sheet import Sheet
-from gui.side_panel import SidePanel
-from gui.step_list import StepList
 
-NARROW = 1180
-"""Windows below this width fold the side panel."""
 DRAFT_MS = 500
 """A change is on disk after this long without another one."""
 
@@ -61,10 +53,11 @@ class Window(QMainWindow):
         self._visited: set[str] = set()
         self.settled = False
         """Whether everything that waits for the first paint is there."""
-        self._shown = self._leaving = False
-        self._narrow: bool | None = None
+        self._shown = self._leaving = self._replaying = False
         self._save = QTimer(self, singleShot=True, interval=DRAFT_MS)
         self._save.timeout.connect(self.save_draft)
+        self._later = QTimer(self, singleShot=True, interval=0)
+        self._later.timeout.connect(self._settle)
         self._build()
         self._connect()
         menus.build(self)
@@ -76,21 +69,10 @@ class Window(QMainWindow):
     def _build(self) -> None:
         self.setMinimumSize(900, 600)
         self.setAcceptDrops(True)
-        self.rail = StepList([spec.title for spec in PAGES])
-        self.pages, self.footer, self.side = QStackedWidget(), Footer(), SidePanel()
-        middle = QVBoxLayout()
-        middle.setSpacing(0)
-        middle.addWidget(self.pages, 1)
-        middle.addWidget(self.footer)
-        whole = QWidget()
-        whole.setObjectName("canvas")
-        columns = QHBoxLayout(whole)
-        columns.setContentsMargins(0, 0, 0, 0)
-        columns.setSpacing(0)
-        columns.addWidget(self.rail)
-        columns.addLayout(middle, 1)
-        columns.addWidget(self.side)
-        self.setCentralWidget(whole)
+        self.frame = Frame()
+        self.rail, self.pages = self.frame.rail, self.frame.pages
+        self.footer, self.side = self.frame.footer, self.frame.side
+        self.setCentralWidget(self.frame)
         self.resize(1280, 800)
         if self.looks.geometry:
             self.restoreGeometry(QByteArray.fromBase64(self.looks.geometry.encode()))
@@ -123,10 +105,22 @@ class Window(QMainWindow):
         if not self._shown:
             self._shown = True
             self.footer.forward.setFocus()
-            QTimer.singleShot(0, self._settle)
+            self._later.start()
 
     @Slot()
     def _settle(self) -> None:
+        """One piece at a time, so that keys and mouse are answered in between."""
+        missing = [spec for spec in PAGES if spec.title not in self._classes]
+        if missing:
+            self._class(missing[0])
+            self._later.start()
+            return
+        self._list_runs()
+        self.session.begin()
+        self._mark_steps(self.session.plan)
+        self.settled = True
+
+    def _list_runs(self) -> None:
         from gui.runs_panel import RunsPanel
 
         runs = RunsPanel()
@@ -134,25 +128,14 @@ class Window(QMainWindow):
         self.rail.add_runs(runs)
         if self.runner.run is None:
             self._attach_live_run()
-        self.session.begin()
-        self._import_next()
-
-    @Slot()
-    def _import_next(self) -> None:
-        """One page's class at a time, so that keys and mouse are answered in between."""
-        missing = [spec for spec in PAGES if spec.title not in self._classes]
-        if missing:
-            self._class(missing[0])
-            QTimer.singleShot(0, self._import_next)
-        else:
-            self._mark_steps(self.session.plan)
-            self.settled = True
 
     def _attach_live_run(self) -> None:
         """An engine goes on when its window is closed; this one watches it again."""
-        live = [run for run in list_runs(runs_home()) if run.outcome == "running"]
-        if live:
-            self.runner.open(Path(live[0].run))
+        home = runs_home()
+        roots = sorted(home.iterdir(), reverse=True) if home.is_dir() else []
+        live = next((root for root in roots if RunDir(root).is_running()), None)
+        if live is not None:
+            self.runner.open(live)
 
     # -- pages ----------------------------------------------------------------------------------
 
@@ -214,16 +197,6 @@ class Window(QMainWindow):
             self.runner.start(self.session.recipe, self.session.plan)
         else:
             self.show_page(PAGES[min(len(PAGES) - 1, self._position + 1)].title)
-
-    def cycle_panels(self) -> None:
-        """Move the focus to the next part of the window."""
-        parts = [p for p in (self.rail, self.pages, self.side, self.footer) if p.isVisible()]
-        focus = QApplication.focusWidget()
-        here = next((n for n, p in enumerate(parts) if focus and p.isAncestorOf(focus)), -1)
-        for part in parts[here + 1 :] + parts[: here + 1]:
-            if target := _first_stop(part):
-                target.setFocus(Qt.FocusReason.ShortcutFocusReason)
-                return
 
     # -- what changed ---------------------------------------------------------------------------
 
@@ -330,26 +303,22 @@ class Window(QMainWindow):
     # -- runs -----------------------------------------------------------------------------------
 
     @Slot(object)
-    def _opened(self, run: RunDir) -> None:
+    def _opened(self, _run: RunDir) -> None:
+        self._replaying = not self.runner.alive()
         self._run_moved()
-        self.show_page("Result" if summarise(run).outcome == "finished" else "Run")
+        self.show_page("Run")
 
     @Slot(object)
-    def _ended(self, _outcome: object) -> None:
+    def _ended(self, outcome: Outcome) -> None:
+        """A run from the past is opened for its result; a live one leaves the eyes on its curve."""
+        if self._replaying and outcome.state == "finished" and self.title == "Run":
+            self.show_page("Result")
         self._run_moved()
         self._draw_footer()
         if not self.isActiveWindow():
             QApplication.alert(self)
 
     # -- Qt -------------------------------------------------------------------------------------
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fold and open the side panel where the width crosses the line, not elsewhere."""
-        super().resizeEvent(event)
-        narrow = event.size().width() < NARROW
-        if narrow != self._narrow:
-            self._narrow = narrow
-            self.side.fold(narrow)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Files and folders are welcome."""
@@ -414,9 +383,3 @@ def _application() -> QApplication:
     app = QApplication.instance()
     assert isinstance(app, QApplication)
     return app
-
-
-def _first_stop(part: QWidget) -> QWidget | None:
-    """The first widget inside that the Tab key would reach."""
-    stops = (w for w in part.findChildren(QWidget) if w.isVisible() and w.isEnabled())
-    return next((w for w in stops if w.focusPolicy() & Qt.FocusPolicy.TabFocus), None)

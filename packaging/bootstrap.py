@@ -222,7 +222,9 @@ def is_ready(extras: tuple[str, ...]) -> bool:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return stamp.get("digest") == digest() and set(extras) <= set(stamp.get("extras", ()))
+    if not isinstance(stamp, dict) or stamp.get("digest") != digest():
+        return False
+    return set(extras) <= set(stamp.get("extras", ()))
 
 
 def digest() -> str:

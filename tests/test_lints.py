@@ -27,6 +27,10 @@ def last_name(node: ast.AST) -> str:
     return getattr(node, "attr", getattr(node, "id", ""))
 
 
+def last_name_called(node: ast.AST) -> str:
+    return last_name(node.func) if isinstance(node, ast.Call) else ""
+
+
 def dotted(node: ast.AST) -> str:
     """`subprocess.run` for the expression subprocess.run."""
     if isinstance(node, ast.Attribute):
@@ -38,6 +42,10 @@ def keyword(call: ast.Call, name: str) -> ast.expr | None:
     return next((k.value for k in call.keywords if k.arg == name), None)
 
 
+def is_text(node: ast.AST | None, value: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == value
+
+
 def is_constant(node: ast.AST | None, value: object) -> bool:
     return isinstance(node, ast.Constant) and node.value is value
 
@@ -45,11 +53,11 @@ def is_constant(node: ast.AST | None, value: object) -> bool:
 def names(tree: ast.AST, *wanted: str) -> Iterator[ast.AST]:
     """Every mention of a name, as an attribute, a variable or an import."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute) and last_name(node) in wanted:
+        mentioned = {last_name(node)} if isinstance(node, ast.Name | ast.Attribute) else set()
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            mentioned = {alias.name.rpartition(".")[2] for alias in node.names}
+        if mentioned & set(wanted):
             yield node
-        elif isinstance(node, ast.ImportFrom | ast.Import):
-            if any(alias.name.rpartition(".")[2] in wanted for alias in node.names):
-                yield node
 
 
 def no_locale_spin_boxes(tree: ast.Module) -> Iterator[ast.AST]:
@@ -81,10 +89,8 @@ def no_bare_tips(tree: ast.Module) -> Iterator[ast.AST]:
     """Tool tips are taken for HTML: text that is not constant passes gui.text.tip."""
     for call in calls(tree, "setToolTip", "setWhatsThis"):
         given = call.args[0]
-        safe = isinstance(given, ast.Constant) or (
-            isinstance(given, ast.Call) and last_name(given.func) == "tip"
-        )
-        if not safe:
+        choices = [given.body, given.orelse] if isinstance(given, ast.IfExp) else [given]
+        if not all(isinstance(c, ast.Constant) or last_name_called(c) == "tip" for c in choices):
             yield call
 
 
@@ -109,14 +115,13 @@ def no_settings_pickles(tree: ast.Module) -> Iterator[ast.AST]:
 def no_foreign_code(tree: ast.Module) -> Iterator[ast.AST]:
     """A model or dataset must never bring code of its own."""
     for node in ast.walk(tree):
+        said: list[ast.expr] = []
         if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
-            if not is_constant(node.value, False):
-                yield node
+            said = [node.value]
         elif isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "trust_remote_code":
-                    if not is_constant(value, False):
-                        yield node
+            pairs = zip(node.keys, node.values, strict=True)
+            said = [value for key, value in pairs if is_text(key, "trust_remote_code")]
+        yield from (value for value in said if not is_constant(value, False))
 
 
 def no_inherited_stdin(tree: ast.Module) -> Iterator[ast.AST]:
@@ -128,12 +133,14 @@ def no_inherited_stdin(tree: ast.Module) -> Iterator[ast.AST]:
                 yield call
 
 
+_SHELLS = ("os.system", "os.popen")
+
+
 def no_shell(tree: ast.Module) -> Iterator[ast.AST]:
     """A file name may hold a semicolon."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg == "shell":
-            yield node
-        elif isinstance(node, ast.Call) and dotted(node.func) in ("os.system", "os.popen"):
+        asked = isinstance(node, ast.keyword) and node.arg == "shell"
+        if asked or (isinstance(node, ast.Call) and dotted(node.func) in _SHELLS):
             yield node
 
 
@@ -156,12 +163,14 @@ def no_pickles(tree: ast.Module) -> Iterator[ast.AST]:
             yield call
 
 
+_EVALUATORS = ("eval", "exec", "compile", "__import__")
+
+
 def no_evaluation(tree: ast.Module) -> Iterator[ast.AST]:
     """Text is never run as Python."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in ("eval", "exec", "compile", "__import__"):
-                yield node
+        if isinstance(node, ast.Call) and dotted(node.func) in _EVALUATORS:
+            yield node
 
 
 def no_listening(tree: ast.Module) -> Iterator[ast.AST]:
@@ -174,7 +183,10 @@ def no_listening(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
         if any(name.startswith("http.server") for name in found):
             yield node
-    yield from calls(tree, "listen", "QTcpServer", "QLocalServer")
+    for call in calls(tree, "listen"):
+        if call.args or call.keywords:  # a socket takes its backlog, ours take nothing
+            yield call
+    yield from names(tree, "QTcpServer", "QLocalServer")
 
 
 EVERYWHERE: tuple[Finder, ...] = (
@@ -218,7 +230,7 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
     (no_evaluation, "eval(text)", "model.eval()"),
     (no_evaluation, "exec(text)", "app.exec()"),
     (no_listening, "import http.server", "import http.client"),
-    (no_listening, "sock.listen(1)", "sock.connect(address)"),
+    (no_listening, "sock.listen(1)", "wishes.listen()"),
 )  # fmt: skip
 
 

@@ -269,3 +269,4 @@ def _round_as_stored(model: Any, stored: str) -> None:
     dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(stored)
     if dtype is not None:
         model.to(dtype)
+        model.config.dtype = dtype

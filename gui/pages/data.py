@@ -74,6 +74,7 @@ class DataPage(Page):
         self.body.addWidget(self._heldout())
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
+        self._troubled("data", self.session.troubles.get("data"))
 
     def _chooser(self) -> DropZone:
         self.zone = DropZone("")

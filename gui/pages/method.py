@@ -71,7 +71,7 @@ class MethodPage(Page):
         if not plan.items:
             return "", None, ""
         share = plan.trainable / plan.parameters if plan.parameters else 0
-        detail = f"Trains {show_count(plan.trainable)} numbers, {share:.2%} of the model."
+        detail = f"Trains {show_count(plan.trainable)} numbers, {share * 100:.3g} % of the model."
         over = plan.needed - plan.limit
         if plan.limit and over > 0:
             detail += f" Needs {show_bytes(over)} more than {plan.device} has."

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, QUrl
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QGridLayout,
     QHeaderView,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
     QWidget,
 )
@@ -32,6 +35,7 @@ FEW_ROWS = 30
 """Fewer scored rows than this say little."""
 CELL = 240
 """Letters of an answer shown in the table; the tool tip holds more."""
+PADDING = 20
 FILTERS = ("All rows", "Changed answers", "Wrong now", "Right before, wrong now")
 Index = QModelIndex | QPersistentModelIndex
 
@@ -115,6 +119,21 @@ class Answers(QAbstractTableModel):
 
 def _word(answer: Answer | None) -> str:
     return f"{VERDICTS[answer.correct][2]}\n" if answer is not None else ""
+
+
+class TopMarks(QStyledItemDelegate):
+    """The mark stands beside the first line, and the style sheet's padding counts as height."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        """Move the icon up."""
+        super().initStyleOption(option, index)
+        option.decorationAlignment = Qt.AlignmentFlag.AlignTop
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Wrap within the padding."""
+        option.rect.setWidth(option.rect.width() - PADDING)
+        size = super().sizeHint(option, index)
+        return QSize(size.width(), size.height() + PADDING // 2)
 
 
 class ResultPage(Page):
@@ -227,7 +246,6 @@ class ResultPage(Page):
     def _fill(self, wanted: str) -> None:
         kept = [pair for pair in self._pairs if pair.passes(wanted)]
         self.model.show_rows(kept)
-        self.table.resizeRowsToContents()
         self.shown.setText(f"{len(kept):,} of {len(self._pairs):,} rows")
 
     def _open_folder(self) -> None:
@@ -249,30 +267,40 @@ def verdict(run: RunDir | None, history: History) -> tuple[Level, str]:
 
 
 def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
-    fell = after.loss < before.loss
-    counted = pairs(before, after)
+    fell, counted = after.loss < before.loss, pairs(before, after)
     gained = sum(not p.before.correct and bool(p.after.correct) for p in counted if p.before)
     lost = sum(bool(p.before.correct) and not p.after.correct for p in counted if p.before)
+    level, headline = _headline(fell=fell, gained=gained, lost=lost, asked=bool(counted))
     words = [
-        "The loss on rows it never trained on fell." if fell else
-        "The loss on rows it never trained on did not fall."
-    ]  # fmt: skip
+        headline,
+        f"The loss on rows it never trained on {'fell' if fell else 'did not fall'}.",
+    ]
     if counted:
-        words.append(_moved(gained, lost, len(counted)))
-    if counted and len(counted) < FEW_ROWS:
-        words.append(f"Only {len(counted)} rows were asked; so few can mislead.")
-    better = gained > lost if counted and gained + lost else fell
-    if better and fell:
-        return "ok", " ".join(["Improved.", *words])
-    doubtful = "Not clearly improved." if better or fell else "Not improved."
-    return "warn", " ".join([doubtful, *words])
+        words.append(_moved(gained, lost, after.answers))
+        if len(counted) < FEW_ROWS:
+            words.append(f"Only {len(counted)} rows were asked; so few can mislead.")
+    return level, " ".join(words)
 
 
-def _moved(gained: int, lost: int, rows: int) -> str:
-    if not gained and not lost:
-        return f"As many of {rows:,} answers are right as before."
-    worse = f"{lost:,} got worse" if lost else "none got worse"
-    return f"Of {rows:,} answers {gained:,} became right and {worse}."
+def _headline(*, fell: bool, gained: int, lost: int, asked: bool) -> tuple[Level, str]:
+    """Both measures must agree before anything is called better."""
+    if fell and (gained > lost or not asked):
+        return "ok", "Improved."
+    if fell and gained == lost:
+        return "note", "Improved by loss only."
+    if fell or gained > lost:
+        return "warn", "Not clearly improved."
+    return "warn", "Not improved."
+
+
+def _moved(gained: int, lost: int, answers: Sequence[Answer]) -> str:
+    """What became of the answers, in whole numbers."""
+    if gained or lost:
+        worse = f"{lost:,} became wrong" if lost else "none became wrong"
+        return f"Of {len(answers):,} answers {gained:,} became right and {worse}."
+    if not any(answer.correct for answer in answers):
+        return "No answer is exactly as expected, before or after; usual where wording is free."
+    return f"As many of {len(answers):,} answers are right as before."
 
 
 def _change(before: str, after: str | None) -> str:
@@ -306,4 +334,7 @@ def _table_view(model: QAbstractTableModel) -> QTableView:
     table.verticalHeader().setVisible(False)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     table.horizontalHeader().setHighlightSections(False)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    table.setItemDelegate(TopMarks(table))
     return table

@@ -15,6 +15,7 @@ from core.plan import Plan
 from core.recipe import Recipe
 from gui.pages.base import Page
 from gui.parts import LEVELS, FactsTable, Pile
+from gui.text import tip
 from gui.widgets import Card, LinkButton, Notice, PrimaryButton, row
 
 
@@ -50,24 +51,37 @@ class ReviewPage(Page):
         """Draw the whole plan."""
         self.numbers.show_facts(numbers(recipe, plan))
         self.choices.show_facts(choices(recipe))
-        self.decisions.show_facts(
-            (d.name, f"{d.value}: {d.because}") for d in plan.decisions
-        )
+        self.decisions.show_facts((d.name, f"{d.value}: {d.because}") for d in plan.decisions)
         self.automatic.setVisible(bool(plan.decisions))
-        self.problems.fill(plan.problems, lambda: [self._line(p) for p in _sorted(plan)])
-        reason = self._why_not(plan)
+        problems = self._problems(plan)
+        self.problems.fill(tuple(problems), lambda: [self._line(p) for p in problems])
+        reason = self._why_not(plan, sum(p.level == "blocker" for p in problems))
         self.begin.setEnabled(not reason)
-        self.begin.setToolTip(reason)
+        self.begin.setToolTip(tip(reason))
         self.begin.setAccessibleDescription(reason)
         self.verdict.show_as("bad" if reason else "ok", reason or "Ready: nothing is in the way.")
 
-    def _why_not(self, plan: Plan) -> str:
+    def _problems(self, plan: Plan) -> list[Problem]:
+        """The plan's, the worst first; a file that cannot be used says why instead."""
+        troubles = self.session.troubles
+        said = [
+            Problem(level="blocker", where=what, text=f"{error} {error.hint}".strip())
+            for what, error in troubles.items()
+        ]
+        rest = [
+            problem
+            for problem in plan.problems
+            if problem.level != "blocker" or problem.where.split(".")[0] not in troubles
+        ]
+        order = list(LEVELS)
+        return said + sorted(rest, key=lambda problem: order.index(problem.level))
+
+    def _why_not(self, plan: Plan, count: int) -> str:
         """Why it cannot start now; empty when it can."""
         if plan.ready:
             return ""
         if self.session.reading:
             return "The dataset is still being read."
-        count = len(plan.blockers)
         if count:
             return f"{count} thing{'s' if count > 1 else ''} must be fixed before the start."
         return "Choose a model and a dataset first."
@@ -165,8 +179,3 @@ def _file(path: str) -> str:
     if path.startswith(SAMPLE):
         return f"{path.removeprefix(SAMPLE)} (sample)"
     return f"{Path(path).name} ({Path(path).parent})" if path else ""
-
-
-def _sorted(plan: Plan) -> list[Problem]:
-    order = list(LEVELS)
-    return sorted(plan.problems, key=lambda problem: order.index(problem.level))

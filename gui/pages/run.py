@@ -145,7 +145,7 @@ class RunPage(Page):
         self._draw_progress(history, outcome, live)
         self._draw_buttons(history, live)
         self._draw_trouble(history, outcome)
-        self.figures.show_history(history)
+        self.figures.show_history(history, live=live)
         self.warnings.show_warnings(history.warnings)
         self.charts.show_history(history)
         self.answers.show_samples(history.samples)
@@ -189,8 +189,7 @@ class RunPage(Page):
         shown = True
         match outcome.state:
             case "failed" if history.failure:
-                text = f"{history.failure.error} {history.failure.hint}".strip()
-                self.trouble.show_as("bad", text, again)
+                self.trouble.show_as("bad", history.failure.hint or history.failure.error, again)
             case "interrupted":
                 text = "The training process ended without a word: the computer may have been "
                 text += "switched off, or the process was killed."

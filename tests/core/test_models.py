@@ -308,7 +308,7 @@ def test_names_lead_to_folders(folder: Path, home: Path, monkeypatch: pytest.Mon
         resolve(" ")
 
 
-@pytest.mark.parametrize("text", ["../../etc/passwd", "maker/..", "a/b/c", "a--b/c", "/nowhere/x"])
+@pytest.mark.parametrize("text", ["../../nowhere/x", "maker/..", "a/b/c", "a--b/c", "/nowhere/x"])
 def test_what_is_no_id_never_reaches_the_store(text: str) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
         look(resolve(text))

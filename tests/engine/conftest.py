@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from core.dataset import inspect_data
 
 from core import models
@@ -19,6 +20,8 @@ from core.places import sample
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
+
+torch.set_num_threads(1)  # quick whatever else the machine does, and the same everywhere
 
 Listener = Callable[[RunDir, Event], None]
 

@@ -26,7 +26,9 @@ def test_labels_are_the_collators(tmp_path: Path, recipe: Recipe) -> None:
     run = create(tmp_path / "run", recipe)
     settings = Plan.model_validate_json(run.plan_file.read_bytes()).settings
     assert settings is not None
-    job = Job(run, recipe, settings, Voice(run), Wishes(run, run.control().serial), None, run.history())
+    job = Job(
+        run, recipe, settings, Voice(run), Wishes(run, run.control().serial), None, run.history()
+    )
     _, corpus = _read(job, starter())
     ours = _dataset(job, corpus)
 

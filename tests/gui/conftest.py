@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -58,18 +59,23 @@ def dressed(qapp: QApplication) -> QApplication:
 
 @pytest.fixture
 def session(qtbot: QtBot) -> Session:
-    """A recipe on a small computer without a GPU."""
+    """A recipe on a small computer without a GPU.
+
+    The sessions of earlier tests are collected here, in the thread they were made in: left to
+    chance, a worker thread collects them and Qt complains of timers stopped from elsewhere.
+    """
+    gc.collect()
     return Session(SMALL, Recipe())
 
 
 @pytest.fixture
-def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Iterator[Window]:
+def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Window:
     """The window, shown and settled; whatever it follows is let go of at the end."""
     made = Window(session, Runner(), settings.Looks())
     qtbot.addWidget(made, before_close_func=_let_go)
     made.show()
     qtbot.waitUntil(lambda: made.settled)
-    yield made
+    return made
 
 
 def _let_go(widget: QWidget) -> None:

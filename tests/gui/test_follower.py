@@ -16,6 +16,7 @@ from core.recipe import Recipe
 from core.rundir import RunDir
 from gui.follower import BATCH, Follower
 
+Follow = Callable[[Callable[[], bool]], tuple[Follower, list[Event]]]
 FLOOD = """
 import sys
 from core.events import Finished, Started, Step, encode
@@ -33,7 +34,7 @@ def run(tmp_path: Path) -> RunDir:
 
 
 @pytest.fixture
-def follow(run: RunDir) -> Iterator[Callable[[Callable[[], bool]], tuple[Follower, list[Event]]]]:
+def follow(run: RunDir) -> Iterator[Follow]:
     """Makes a follower and the list that its events end in."""
     made: list[Follower] = []
 
@@ -53,7 +54,7 @@ def write(run: RunDir, *events: Event) -> None:
         file.writelines(encode(event) for event in events)
 
 
-def test_a_flood_arrives_whole_and_in_order(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_a_flood_arrives_whole_and_in_order(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     child = subprocess.Popen([sys.executable, "-c", FLOOD, str(run.events_file)])
     follower, seen = follow(lambda: child.poll() is None)
     sizes: list[int] = []
@@ -65,7 +66,7 @@ def test_a_flood_arrives_whole_and_in_order(qtbot: QtBot, run: RunDir, follow) -
     assert max(sizes) <= BATCH
 
 
-def test_a_run_that_is_over_is_read_as_it_is(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_a_run_that_is_over_is_read_as_it_is(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     write(run, Started(pid=1), Step(step=1, total=9, loss=1.0))
     follower, seen = follow(lambda: False)
     with qtbot.waitSignal(follower.finished):
@@ -74,7 +75,7 @@ def test_a_run_that_is_over_is_read_as_it_is(qtbot: QtBot, run: RunDir, follow) 
     assert [event.kind for event in seen] == ["started", "step"]
 
 
-def test_a_death_before_our_eyes_is_told(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_a_death_before_our_eyes_is_told(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     write(run, Started(pid=1), Step(step=1, total=9, loss=1.0))
     follower, seen = follow(lambda: child.poll() is None)
@@ -88,7 +89,7 @@ def test_a_death_before_our_eyes_is_told(qtbot: QtBot, run: RunDir, follow) -> N
     assert "ended unexpectedly" in seen[-1].error
 
 
-def test_damage_is_told(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_damage_is_told(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     write(run, Started(pid=1))
     with run.events_file.open("ab") as file:
         file.write(b'{"kind": "step", "loss": "much"}\n')
@@ -101,7 +102,7 @@ def test_damage_is_told(qtbot: QtBot, run: RunDir, follow) -> None:
     assert error.hint
 
 
-def test_a_vanished_run_is_told(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_a_vanished_run_is_told(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     run.events_file.unlink()
     follower, _ = follow(lambda: False)
     with qtbot.waitSignal(follower.failed) as told:
@@ -109,7 +110,7 @@ def test_a_vanished_run_is_told(qtbot: QtBot, run: RunDir, follow) -> None:
     assert isinstance(told.args[1], CoreError)
 
 
-def test_stop_leaves_the_engine_alone(qtbot: QtBot, run: RunDir, follow) -> None:
+def test_stop_leaves_the_engine_alone(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         follower, _ = follow(lambda: child.poll() is None)

@@ -94,6 +94,7 @@ def test_the_example_is_one_click(
 ) -> None:
     page = show(GoalPage)
     assert isinstance(page, GoalPage)
+    session.begin()
     with qtbot.waitSignal(page.go) as went:
         qtbot.mouseClick(page.example, Qt.MouseButton.LeftButton)
     assert went.args == ["Review"]
@@ -240,7 +241,7 @@ def test_bombs_are_cut_short(qtbot: QtBot, dressed: QApplication) -> None:
     view = TokenView()
     qtbot.addWidget(view)
     view.show_rows(preview(*[Piece(text="x" * 1000, kind="context")] * 5000).rows)
-    assert len(view.toPlainText()) < 700_000
+    assert len(view.toPlainText()) < 9_000
     assert "more tokens" in view.toPlainText()
     assert "\u202e" not in visible("a\u202eb")
 
@@ -358,6 +359,22 @@ def test_foreign_names_are_shown_as_they_are(
     assert isinstance(page, ReviewPage)
     session.edit("name", MARKUP)
     assert page.choices.facts()["Name"] == MARKUP
+
+
+def test_trouble_from_before_the_page_was_made_is_shown(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], tmp_path: Path
+) -> None:
+    session.edit("model", str(tmp_path / "nowhere"))
+    session.use_data(str(tmp_path / "nothing.jsonl"))
+    qtbot.waitUntil(lambda: "data" in session.troubles)
+    data, review = show(DataPage), show(ReviewPage)
+    assert isinstance(data, DataPage)
+    assert isinstance(review, ReviewPage)
+    assert data.trouble.isVisible()
+    said = [notice.text() for notice in review.problems.findChildren(Notice)]
+    assert any("nowhere" in text for text in said)
+    assert any("nothing.jsonl" in text for text in said)
+    assert not review.begin.isEnabled()
 
 
 @pytest.mark.engine

@@ -16,16 +16,16 @@ HEAVY = {
     "pyqtgraph", "numpy", "pandas", "pyarrow", "huggingface_hub",
 }  # fmt: skip
 OPEN_AND_LIST = """
-import json, sys
+import json, os, sys
 from PySide6.QtCore import QEvent, QObject
 from gui import app
 
 class FirstPaint(QObject):
     def eventFilter(self, watched, event):
-        if event.type() == QEvent.Type.Paint and watched.isWidgetType() and watched.window() is window:
-            print(json.dumps({"modules": sorted(sys.modules), "settled": window.settled}), flush=True)
-            sys.stdout.flush()
-            import os
+        painted = event.type() == QEvent.Type.Paint and watched.isWidgetType()
+        if painted and watched.window() is window:
+            seen = {"modules": sorted(sys.modules), "settled": window.settled}
+            print(json.dumps(seen), flush=True)
             os._exit(0)
         return False
 

@@ -1,0 +1,165 @@
+"""The Result page tells what changed, honestly, and where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+from recorded import NAMES, copy
+
+from core.events import Answer, Event, Finished, Scored
+from core.history import History
+from core.rundir import RunDir
+from gui.pages.result import FILTERS, ResultPage, pairs, verdict
+from gui.runner import Runner
+from gui.session import Session
+
+SOME_RUN = RunDir(Path("a-run"))
+
+
+@pytest.fixture
+def runner(qtbot: QtBot) -> Iterator[Runner]:
+    made = Runner()
+    yield made
+    made.detach()
+
+
+@pytest.fixture
+def page(dressed: QApplication, qtbot: QtBot, session: Session, runner: Runner) -> ResultPage:
+    made = ResultPage(session, runner)
+    qtbot.addWidget(made)
+    made.resize(900, 800)
+    made.show()
+    return made
+
+
+def read(qtbot: QtBot, runner: Runner, run: RunDir) -> None:
+    with qtbot.waitSignal(runner.ended, timeout=20_000):
+        runner.open(run.root)
+
+
+def scored(when: str, loss: float, right: str) -> Scored:
+    """One answer for each letter: r is right, w is wrong."""
+    answers = tuple(
+        Answer(prompt=f"Q{n}", expected="yes", answer="yes" if r == "r" else when, correct=r == "r")
+        for n, r in enumerate(right)
+    )
+    share = right.count("r") / len(right) if right else None
+    return Scored.model_validate(
+        {"when": when, "loss": loss, "exact_match": share, "rows": len(right), "answers": answers}
+    )
+
+
+def story(*events: Event) -> History:
+    told = History()
+    for event in events:
+        told.apply(event)
+    return told
+
+
+@pytest.mark.parametrize(
+    ("loss", "before", "after", "level", "says"),
+    [
+        (1.0, "w" * 40, "r" * 40, "ok", "Improved. The loss on rows it never trained on fell."),
+        (1.0, "w" * 40, "r" * 40, "ok", "Of 40 answers 40 became right and none became wrong."),
+        (1.0, "wr", "rw", "note", "1 became right and 1 became wrong"),
+        (1.0, "ww", "ww", "note", "No answer is exactly as expected"),
+        (1.0, "rr", "rr", "note", "As many of 2 answers are right as before."),
+        (1.0, "rrr", "rww", "warn", "Not clearly improved."),
+        (3.0, "ww", "rr", "warn", "Not clearly improved. The loss on rows it never trained on did"),
+        (3.0, "rr", "ww", "warn", "Not improved."),
+        (1.0, "", "", "ok", "Improved."),
+        (1.0, "w", "r", "ok", "Only 1 rows were asked"),
+    ],
+)
+def test_the_verdict_is_honest(loss: float, before: str, after: str, level: str, says: str) -> None:
+    told = story(scored("before", 2.0, before), scored("after", loss, after))
+    got, text = verdict(SOME_RUN, told)
+    assert says in text
+    assert got == level
+
+
+def test_the_verdict_without_scores() -> None:
+    assert "No run yet" in verdict(None, History())[1]
+    assert "come when the run has finished" in verdict(SOME_RUN, History())[1]
+    assert "No rows were held out" in verdict(SOME_RUN, story(Finished(step=3)))[1]
+
+
+def test_answers_are_paired_by_question_not_by_place() -> None:
+    before, after = scored("before", 2.0, "wr"), scored("after", 1.0, "rr")
+    turned = after.model_copy(update={"answers": after.answers[::-1]})
+    found = pairs(before, turned)
+    assert [(p.before.prompt, p.after.prompt) for p in found if p.before] == [
+        ("Q1", "Q1"),
+        ("Q0", "Q0"),
+    ]
+    assert pairs(None, after)[0].before is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"), zip(FILTERS, (["Q0", "Q1", "Q2", "Q3"], ["Q0", "Q1", "Q2"],
+                                      ["Q1", "Q2"], ["Q1"]), strict=True)
+)  # fmt: skip
+def test_filters(wanted: str, kept: list[str]) -> None:
+    found = pairs(scored("before", 2.0, "wrwr"), scored("after", 1.0, "rwwr"))
+    assert [pair.after.prompt for pair in found if pair.passes(wanted)] == kept
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recorded_run_is_drawn(
+    qtbot: QtBot, page: ResultPage, runner: Runner, home: Path, name: str
+) -> None:
+    run = copy(name, home)
+    read(qtbot, runner, run)
+    finished = name == "finished"
+    assert page.scores.isVisible()
+    assert ("→" in page.loss.text()) == finished
+    assert page.answers.isVisible() == finished
+    assert not page.grab().isNull()
+
+
+def test_the_table_shows_words_marks_and_the_whole_text(
+    qtbot: QtBot, page: ResultPage, runner: Runner, home: Path
+) -> None:
+    run = copy("finished", home)
+    read(qtbot, runner, run)
+    after = run.history().after
+    assert after is not None
+    assert page.model.rowCount() == len(after.answers)
+    cell = page.model.index(0, 3)
+    assert cell.data().startswith("Correct\n" if after.answers[0].correct else "Wrong\n")
+    assert not cell.data(Qt.ItemDataRole.DecorationRole).isNull()
+    assert page.model.index(0, 0).data() == after.answers[0].prompt
+    page.filter.setCurrentText("Right before, wrong now")
+    assert page.model.rowCount() == 0
+    assert page.shown.text() == f"0 of {len(after.answers)} rows"
+
+
+def test_markup_in_tool_tips_is_shown_not_obeyed(
+    page: ResultPage,
+) -> None:
+    answer = Answer(prompt="<img src=x>", expected="e", answer="<b>a</b>", correct=False)
+    page.model.show_rows(pairs(None, Scored(when="after", loss=1.0, rows=1, answers=(answer,))))
+    assert page.model.index(0, 0).data(Qt.ItemDataRole.ToolTipRole) == (
+        "<span>&lt;img src=x&gt;</span>"
+    )
+    assert page.model.index(0, 2).data() == "(not asked)"
+
+
+def test_the_folder_is_named_only_when_it_is_there(
+    qtbot: QtBot, page: ResultPage, runner: Runner, home: Path
+) -> None:
+    run = copy("finished", home)
+    read(qtbot, runner, run)
+    assert not page.place.isVisible()
+    run.adapter.mkdir()
+    read(qtbot, runner, run)
+    assert page.place.isVisible()
+    assert page.artefact == run.adapter
+    qtbot.mouseClick(page.copy, Qt.MouseButton.LeftButton)
+    assert QGuiApplication.clipboard().text() == str(run.adapter)
