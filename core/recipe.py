@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -207,5 +208,7 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 def _scalar(child: object) -> str:
     plain = list(child) if isinstance(child, tuple) else child
-    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=True, width=10**6)
+    # YAML's writer takes U+0085 and its like for line breaks unless they are escaped
+    readable = json.dumps(plain, ensure_ascii=False).isprintable()
+    text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=readable, width=10**6)
     return text.removesuffix("\n").removesuffix("\n...")

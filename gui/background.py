@@ -47,7 +47,7 @@ class Task(QObject):
 
     def __init__(self, parent: QObject, work: Callable[[], Any]) -> None:
         super().__init__(parent)
-        self._signals = _Signals(self)
+        self._signals = _Signals()  # no child: it must outlive this object while work goes on
         self._work = work
         self._signals.done.connect(self._done)
         self._signals.failed.connect(self._failed)

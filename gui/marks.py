@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from core.errors import Problem
 from core.history import Outcome
-from core.plan import Plan
 from gui.pages.base import Page
 from gui.step_list import Mark
 
@@ -33,14 +33,15 @@ def answering(where: str, classes: Mapping[str, type[Page]]) -> str | None:
     return max(fitting, default=(0, None))[1]
 
 
-def problem_marks(plan: Plan, classes: Mapping[str, type[Page]]) -> dict[str, Standing]:
-    """The worst problem of each page; tips mark nothing."""
+def problem_marks(
+    problems: Iterable[Problem], classes: Mapping[str, type[Page]]
+) -> dict[str, Standing]:
+    """The first problem of each page, given the worst first; tips mark nothing."""
     worst: dict[str, Standing] = {}
-    for level, mark in (("blocker", "blocker"), ("warning", "warning")):
-        for problem in plan.problems:
-            title = answering(problem.where, classes)
-            if title and problem.level == level:
-                worst.setdefault(title, (mark, problem.text))  # type: ignore[arg-type]
+    for problem in problems:
+        title = answering(problem.where, classes)
+        if title and problem.level != "tip":
+            worst.setdefault(title, (problem.level, problem.text))
     return worst
 
 

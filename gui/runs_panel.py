@@ -84,7 +84,8 @@ class RunsPanel(QWidget):
         column.setSpacing(4)
         column.addLayout(head)
         column.addWidget(self.empty)
-        column.addWidget(self.list, 1)
+        column.addWidget(self.list, 1000)
+        column.addStretch(1)
         self.list.hide()
 
     def _choose(self, item: QListWidgetItem) -> None:

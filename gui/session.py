@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from core import dataset, launch, models
 from core.choices import Data
-from core.errors import CoreError, Edit, ModelError, RecipeError
+from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
 from core.machine import Machine
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
@@ -17,6 +17,7 @@ from core.tokens import Preview
 from gui.background import Task
 
 UNDO_STEPS = 200
+_WORST_FIRST = ("blocker", "warning", "tip")
 
 
 class Session(QObject):
@@ -45,6 +46,20 @@ class Session(QObject):
         self._tasks: dict[str, Task] = {}
         self._counting = QTimer(self, singleShot=True, interval=400)
         self._counting.timeout.connect(self._count)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The plan's problems, the worst first; a file that cannot be used says why instead."""
+        said = [
+            Problem(level="blocker", where=what, text=f"{error} {error.hint}".strip())
+            for what, error in self.troubles.items()
+        ]
+        rest = [
+            problem
+            for problem in self.plan.problems
+            if problem.level != "blocker" or problem.where.split(".")[0] not in self.troubles
+        ]
+        return (*said, *sorted(rest, key=lambda problem: _WORST_FIRST.index(problem.level)))
 
     def begin(self) -> None:
         """Look at the model and the data of the first recipe."""

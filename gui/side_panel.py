@@ -37,7 +37,6 @@ _PICTURES = {
     "warning": ("triangle-alert", "warn"),
     "tip": ("lightbulb", "accent"),
 }
-_ORDER = ("blocker", "warning", "tip")
 
 
 class SidePanel(QFrame):
@@ -83,11 +82,11 @@ class SidePanel(QFrame):
         self._bar.setVisible(folded)
         self.setFixedWidth(FOLDED if folded else WIDTH)
 
-    def show_plan(self, plan: Plan) -> None:
-        """Draw a new plan."""
+    def show_plan(self, plan: Plan, problems: tuple[Problem, ...]) -> None:
+        """Draw a new plan and what is wrong, the worst first."""
         self.memory.show_plan(plan)
-        self.problems.show_problems(plan.problems)
-        self._bar.show_problems(plan.problems)
+        self.problems.show_problems(problems)
+        self._bar.show_problems(problems)
 
 
 class _Bar(QWidget):
@@ -198,7 +197,7 @@ class _Row(QWidget):
 
 
 class ProblemList(QWidget):
-    """Problems, worst first, each with its fix."""
+    """Problems in the order given, each with its fix."""
 
     fix = Signal(object)
     show_place = Signal(str)
@@ -230,7 +229,7 @@ class ProblemList(QWidget):
             return
         self._shown = problems
         _clear(self._items)
-        for problem in sorted(problems, key=lambda p: _ORDER.index(p.level)):
+        for problem in problems:
             self._items.addWidget(self._item(problem))
         if not problems:
             self._items.addWidget(Notice("ok", "Nothing to repair."))

@@ -7,6 +7,9 @@ follow. A widget that paints by hand reads `current()` while painting; one that 
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -35,12 +38,24 @@ def apply(app: QApplication, dark: bool) -> None:
     """Dress the whole application, now and again at every change of theme."""
     global _now
     _now = DARK if dark else LIGHT
-    _load_fonts(app)
-    app.setStyle("Fusion")
-    app.setPalette(_palette(_now))
-    app.setStyleSheet(stylesheet(_now, _images(_now)))
-    for widget in app.allWidgets():
-        _tint(widget)
+    with _no_collection():
+        _prepare(app)
+        app.setPalette(_palette(_now))
+        app.setStyleSheet(stylesheet(_now, _images(_now)))
+        for widget in app.allWidgets():
+            _tint(widget)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Qt walks over all widgets here; a forgotten one, collected midway, would end the process."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def wear(app: QApplication, choice: Choice) -> None:
@@ -88,15 +103,17 @@ def _tint(widget: QWidget) -> None:
         widget.setPixmap(icon(name, colour).pixmap(QSize(size, size), ratio))
 
 
-def _load_fonts(app: QApplication) -> None:
-    if app.property("fonts"):
+def _prepare(app: QApplication) -> None:
+    """Style and fonts, once."""
+    if app.property("prepared"):
         return
+    app.setStyle("Fusion")
     for path in sorted((resources() / "fonts").glob("*.otf")):
         QFontDatabase.addApplicationFont(str(path))
     font = QFont("Inter")
     font.setPixelSize(13)
     app.setFont(font)
-    app.setProperty("fonts", True)
+    app.setProperty("prepared", True)
 
 
 def _palette(theme: Theme) -> QPalette:

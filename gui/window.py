@@ -117,7 +117,7 @@ class Window(QMainWindow):
             return
         self._list_runs()
         self.session.begin()
-        self._mark_steps(self.session.plan)
+        self._mark_steps()
         self.settled = True
 
     def _list_runs(self) -> None:
@@ -154,7 +154,6 @@ class Window(QMainWindow):
             given = (self.session, self.runner) if spec.follows_run else (self.session,)
             page = self._class(spec)(*given)
             page.go.connect(self.show_page)
-            page.start.connect(self.go_forward)
             self._sheets[title] = Sheet(page)
             self.pages.addWidget(self._sheets[title])
         return self._sheets[title]
@@ -170,7 +169,7 @@ class Window(QMainWindow):
         self.rail.select(title)
         self.side.setVisible(not self._spec.follows_run)
         self.setWindowTitle(f"{title} – Tunesmith")
-        self._mark_steps(self.session.plan)
+        self._mark_steps()
         self._draw_footer()
 
     @Slot(str)
@@ -202,8 +201,8 @@ class Window(QMainWindow):
 
     @Slot(object)
     def _planned(self, plan: Plan) -> None:
-        self.side.show_plan(plan)
-        self._mark_steps(plan)
+        self.side.show_plan(plan, self.session.problems)
+        self._mark_steps()
         self._draw_footer()
 
     @Slot(object)
@@ -231,8 +230,8 @@ class Window(QMainWindow):
         else:
             self.footer.say("All changes saved")
 
-    def _mark_steps(self, plan: Plan) -> None:
-        worst = problem_marks(plan, self._classes)
+    def _mark_steps(self) -> None:
+        worst = problem_marks(self.session.problems, self._classes)
         for spec in PAGES:
             if not spec.follows_run:
                 calm = "done" if spec.title in self._visited else "open"
@@ -257,7 +256,8 @@ class Window(QMainWindow):
     def _why_not_start(self) -> str:
         if self.runner.alive():
             return "A run is training already."
-        return next((problem.text for problem in self.session.plan.blockers), "")
+        blockers = [p for p in self.session.problems if p.level == "blocker"]
+        return blockers[0].text if blockers else ""
 
     # -- commands -------------------------------------------------------------------------------
 

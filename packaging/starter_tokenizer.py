@@ -9,7 +9,7 @@ from starter_text import documents
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY = 2048
+VOCABULARY = 4096
 CONTEXT = 1024
 DOCUMENTS = 40_000
 END_OF_TEXT, START, END, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"

@@ -1,4 +1,4 @@
-"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows rows as tokens.
+"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 

@@ -266,7 +266,7 @@ def _save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> str
 
 def _round_as_stored(model: Any, stored: str) -> None:
     """Keep the base's own precision on disk, before scoring, so that what is saved is scored."""
-    dtype = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(stored)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(stored)
     if dtype is not None:
         model.to(dtype)
         model.config.dtype = dtype

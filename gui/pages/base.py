@@ -27,8 +27,6 @@ class Page(QWidget):
 
     go = Signal(str)
     """Ask the window to show the page with this title."""
-    start = Signal()
-    """Ask the window to start the run."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -278,7 +278,8 @@ def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
     if counted:
         words.append(_moved(gained, lost, after.answers))
         if len(counted) < FEW_ROWS:
-            words.append(f"Only {len(counted)} rows were asked; so few can mislead.")
+            few = "one row was" if len(counted) == 1 else f"{len(counted)} rows were"
+            words.append(f"Only {few} asked; so few can mislead.")
     return level, " ".join(words)
 
 

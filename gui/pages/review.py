@@ -1,4 +1,4 @@
-"""Review: every choice, every reason, every problem, and the button that starts."""
+"""Review: every choice, every reason, every problem, before the window's button starts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from core.plan import Plan
 from core.recipe import Recipe
 from gui.pages.base import Page
 from gui.parts import LEVELS, FactsTable, Pile
-from gui.text import tip
-from gui.widgets import Card, LinkButton, Notice, PrimaryButton, row
+from gui.widgets import Card, LinkButton, Notice
 
 
 class ReviewPage(Page):
@@ -28,14 +27,11 @@ class ReviewPage(Page):
     icon: ClassVar = "clipboard-check"
 
     def build(self) -> None:
-        """Verdict and start, problems, choices, automatic values."""
+        """Verdict, problems, choices, automatic values."""
         self.verdict = Notice()
-        self.begin = PrimaryButton("Start training", "play")
-        self.begin.clicked.connect(self.start)
         first = Card("What will happen")
         self.numbers = FactsTable()
         first.add(self.numbers, self.verdict)
-        first.body.addLayout(row(self.begin))
         self.problems = Pile()
         choices = Card("Your choices")
         self.choices = FactsTable()
@@ -53,28 +49,10 @@ class ReviewPage(Page):
         self.choices.show_facts(choices(recipe))
         self.decisions.show_facts((d.name, f"{d.value}: {d.because}") for d in plan.decisions)
         self.automatic.setVisible(bool(plan.decisions))
-        problems = self._problems(plan)
-        self.problems.fill(tuple(problems), lambda: [self._line(p) for p in problems])
+        problems = self.session.problems
+        self.problems.fill(problems, lambda: [self._line(p) for p in problems])
         reason = self._why_not(plan, sum(p.level == "blocker" for p in problems))
-        self.begin.setEnabled(not reason)
-        self.begin.setToolTip(tip(reason))
-        self.begin.setAccessibleDescription(reason)
         self.verdict.show_as("bad" if reason else "ok", reason or "Ready: nothing is in the way.")
-
-    def _problems(self, plan: Plan) -> list[Problem]:
-        """The plan's, the worst first; a file that cannot be used says why instead."""
-        troubles = self.session.troubles
-        said = [
-            Problem(level="blocker", where=what, text=f"{error} {error.hint}".strip())
-            for what, error in troubles.items()
-        ]
-        rest = [
-            problem
-            for problem in plan.problems
-            if problem.level != "blocker" or problem.where.split(".")[0] not in troubles
-        ]
-        order = list(LEVELS)
-        return said + sorted(rest, key=lambda problem: order.index(problem.level))
 
     def _why_not(self, plan: Plan, count: int) -> str:
         """Why it cannot start now; empty when it can."""

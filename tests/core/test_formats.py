@@ -67,7 +67,7 @@ def test_whatever_is_read_is_messages_of_text(format: Format) -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["role", "content", "from", "value", "type", "text", "x"]), inner, max_size=3
+        st.sampled_from(["role", "content", "from", "value", "type", "text"]), inner, max_size=3
     ),
     max_leaves=8,
 )  # fmt: skip
@@ -83,7 +83,7 @@ def test_any_row_is_read_or_refused_with_a_known_reason(
     try:
         messages = format.read(row, {name: name for name in parts})
     except RowError as error:
-        assert error.reason
+        assert error.reason  # noqa: PT017 - reading it is as right as refusing it
         survey = Survey(parts, {})
         survey.leave_out(1, error)
         assert survey.findings()[0].fix

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from core.dataset import inspect_data
 
 from core import models
+from core.dataset import inspect_data
 from core.engine.emit import Voice
 from core.engine.run import train
 from core.engine.wishes import Wishes

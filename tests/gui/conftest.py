@@ -15,6 +15,7 @@ import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
+from core import launch
 from core.machine import Machine
 from core.plan import Facts, make_plan
 from core.recipe import Recipe
@@ -24,6 +25,7 @@ from gui.runner import Runner
 from gui.session import Session
 from gui.window import Window
 
+Become = Callable[[list[str]], None]
 STANDIN = Path(__file__).with_name("standin_engine.py")
 SMALL = Machine(
     system="Linux",
@@ -69,7 +71,20 @@ def session(qtbot: QtBot) -> Session:
 
 
 @pytest.fixture
-def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Window:
+def engine(monkeypatch: pytest.MonkeyPatch) -> Become:
+    """Engines are another program from here on; the stand-in to begin with."""
+
+    def become(command: list[str]) -> None:
+        monkeypatch.setattr(
+            launch, "engine_command", lambda _run, root, *_: [sys.executable, *command, root]
+        )
+
+    become([str(STANDIN)])
+    return become
+
+
+@pytest.fixture
+def window(dressed: QApplication, qtbot: QtBot, session: Session, engine: Become) -> Window:
     """The window, shown and settled; whatever it follows is let go of at the end."""
     made = Window(session, Runner(), settings.Looks())
     qtbot.addWidget(made, before_close_func=_let_go)

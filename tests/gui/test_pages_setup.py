@@ -328,16 +328,14 @@ def test_every_way_to_save_is_a_valid_edit(session: Session) -> None:
         assert session.recipe.edit(edit.path, edit.value) != session.recipe
 
 
-def test_start_waits_for_blockers(
+def test_the_verdict_waits_for_blockers(
     qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
 ) -> None:
     page = show(ReviewPage)
     assert isinstance(page, ReviewPage)
-    assert not page.begin.isEnabled()
-    assert page.begin.accessibleDescription()
+    assert "must be fixed" in page.verdict.text()
     known(qtbot, session)
-    with qtbot.waitSignal(page.start):
-        qtbot.mouseClick(page.begin, Qt.MouseButton.LeftButton)
+    assert page.verdict.text().startswith("Ready")
 
 
 def test_a_problem_on_review_is_fixed_with_one_click(
@@ -374,7 +372,7 @@ def test_trouble_from_before_the_page_was_made_is_shown(
     said = [notice.text() for notice in review.problems.findChildren(Notice)]
     assert any("nowhere" in text for text in said)
     assert any("nothing.jsonl" in text for text in said)
-    assert not review.begin.isEnabled()
+    assert "must be fixed" in review.verdict.text()
 
 
 @pytest.mark.engine

@@ -169,7 +169,7 @@ def test_memory_is_that_of_the_card_when_there_is_one(dressed: QApplication, qtb
     charts.show_history(story(host_used=10**9, host_total=16 * 10**9))
     assert charts.host.isVisible()
     assert "1.0 GB" in charts.host.accessibleDescription()
-    assert "Limit 16.0 GB" in charts.host.accessibleDescription()
+    assert "The computer has: 16.0 GB." in charts.host.accessibleDescription()
     charts.show_history(story(gpu_allocated=2 * 10**9, gpu_total=24 * 10**9, host_used=10**9))
     assert charts.gpu.isVisible()
     assert not charts.host.isVisible()

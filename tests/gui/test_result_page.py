@@ -74,7 +74,7 @@ def story(*events: Event) -> History:
         (3.0, "ww", "rr", "warn", "Not clearly improved. The loss on rows it never trained on did"),
         (3.0, "rr", "ww", "warn", "Not improved."),
         (1.0, "", "", "ok", "Improved."),
-        (1.0, "w", "r", "ok", "Only 1 rows were asked"),
+        (1.0, "w", "r", "ok", "Only one row was asked"),
     ],
 )
 def test_the_verdict_is_honest(loss: float, before: str, after: str, level: str, says: str) -> None:
@@ -102,9 +102,14 @@ def test_answers_are_paired_by_question_not_by_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kept"), zip(FILTERS, (["Q0", "Q1", "Q2", "Q3"], ["Q0", "Q1", "Q2"],
-                                      ["Q1", "Q2"], ["Q1"]), strict=True)
-)  # fmt: skip
+    ("wanted", "kept"),
+    [
+        (FILTERS[0], ["Q0", "Q1", "Q2", "Q3"]),
+        (FILTERS[1], ["Q0", "Q1", "Q2"]),
+        (FILTERS[2], ["Q1", "Q2"]),
+        (FILTERS[3], ["Q1"]),
+    ],
+)
 def test_filters(wanted: str, kept: list[str]) -> None:
     found = pairs(scored("before", 2.0, "wrwr"), scored("after", 1.0, "rwwr"))
     assert [pair.after.prompt for pair in found if pair.passes(wanted)] == kept

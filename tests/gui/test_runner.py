@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ import pytest
 from pytestqt.qtbot import QtBot
 from recorded import NAMES, copy
 
-from core import launch
 from core.events import Event, Finished, Saved, Started, Step, encode
 from core.history import Outcome
 from core.machine import Machine
@@ -22,22 +20,8 @@ from core.recipe import Recipe
 from core.rundir import RunDir
 from gui.runner import Runner
 
-STANDIN = Path(__file__).with_name("standin_engine.py")
 Become = Callable[[list[str]], None]
 MUTE = "import sys; sys.exit(3)"
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Become:
-    """Engines are another program from here on; the stand-in to begin with."""
-
-    def become(command: list[str]) -> None:
-        monkeypatch.setattr(
-            launch, "engine_command", lambda _run, root, *_: [sys.executable, *command, root]
-        )
-
-    become([str(STANDIN)])
-    return become
 
 
 @pytest.fixture

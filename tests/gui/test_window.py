@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 from pytestqt.qtbot import QtBot
+from recorded import copy
 
 from core.errors import Edit, Problem
 from core.history import Outcome
@@ -171,15 +172,15 @@ def test_show_goes_to_the_page_that_answers(window: Window, qtbot: QtBot) -> Non
     assert window.title == "Data"
 
 
-def test_problems_come_worst_first_and_markup_stays_text(qtbot: QtBot) -> None:
+def test_problems_are_told_as_they_are(qtbot: QtBot) -> None:
     panel = ProblemList()
     qtbot.addWidget(panel)
     panel.show_problems(
         (
-            Problem(level="tip", where="", text="a tip"),
             Problem(level="blocker", where="model", text="<b>stop</b>",
                     fix=Edit(path="model", value="starter", label="Use it")),
             Problem(level="warning", where="data", text="careful"),
+            Problem(level="tip", where="", text="a tip"),
         )
     )  # fmt: skip
     labels = [w for w in panel.findChildren(QLabel) if w.text()]
@@ -196,6 +197,17 @@ def test_start_is_grey_and_says_why(window: Window, qtbot: QtBot) -> None:
     blocker = window.session.plan.blockers[0].text
     assert forward.accessibleDescription() == blocker
     assert any(w.text() == blocker for w in window.footer.findChildren(QLabel) if w.isVisible())
+
+
+def test_a_file_that_cannot_be_used_says_why(window: Window, qtbot: QtBot, tmp_path: Path) -> None:
+    window.session.edit("data.path", str(tmp_path / "gone.jsonl"))
+    qtbot.waitUntil(lambda: "data" in window.session.troubles, timeout=10_000)
+    qtbot.waitUntil(lambda: not window.session.reading)
+    first = window.session.problems[0]
+    assert first.level == "blocker"
+    assert "gone.jsonl" in first.text
+    assert any("gone.jsonl" in w.text() for w in window.side.findChildren(QLabel))
+    assert window.rail.steps["Data"].mark == "blocker"
 
 
 def test_a_refused_edit_is_said_in_the_footer(window: Window) -> None:
@@ -388,6 +400,29 @@ def training(window: Window, live_run: Live, qtbot: QtBot) -> tuple[Window, RunD
     window.runner.open(run.root)
     qtbot.waitUntil(lambda: window.runner.history.step > 3, timeout=10_000)
     return window, run
+
+
+def test_start_begins_the_run_of_the_recipe(window: Window, qtbot: QtBot, home: Path) -> None:
+    window.session.edit("name", "first try")
+    window.session.edit("data.path", str(sample("tickets.jsonl")))
+    qtbot.waitUntil(lambda: window.session.plan.ready, timeout=10_000)
+    window.show_page("Review")
+    press(qtbot, window.footer.forward)
+    qtbot.waitUntil(lambda: window.runner.history.step > 3, timeout=20_000)
+    assert window.title == "Run"
+    run = window.runner.run
+    assert run is not None
+    assert run.root.parent == home / "runs"
+    assert run.load_recipe() == window.session.recipe
+    window.runner.stop_and_wait()
+    assert not run.is_running()
+
+
+def test_a_run_from_the_past_opens_at_its_result(window: Window, qtbot: QtBot, home: Path) -> None:
+    run = copy("finished", home)
+    window.runner.open(run.root)
+    qtbot.waitUntil(lambda: window.title == "Result", timeout=10_000)
+    assert window.rail.steps["Result"].mark == "done"
 
 
 def test_closing_during_a_run_asks_and_can_be_cancelled(
