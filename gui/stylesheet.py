@@ -18,6 +18,8 @@ QToolTip { background: $panel; color: $text; border: 1px solid $control; padding
 #sheet, #runs, #problems { background: transparent; border: none; }
 QScrollArea { background: transparent; border: none; }
 
+QAbstractScrollArea::corner { background: transparent; border: none; }
+
 QLabel { background: transparent; }
 QLabel[role="title"] { font-size: 22px; font-weight: 600; }
 QLabel[role="heading"] { font-size: 14px; font-weight: 600; }

@@ -15,7 +15,7 @@ from typing import Literal
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QIcon, QPalette
-from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPushButton, QWidget
 
 from core.places import data_home, resources
 from gui import icons
@@ -71,8 +71,12 @@ def wear(app: QApplication, choice: Choice) -> None:
 
 def icon(name: str, colour: str = "") -> QIcon:
     """An icon in a token's colour ("muted", "accent", "ok"...) or in `#rrggbb`."""
-    wanted = colour or "muted"
-    return icons.draw(name, wanted if wanted.startswith("#") else getattr(_now, wanted))
+    return icons.draw(name, _colour(colour or "muted"))
+
+
+def _colour(wanted: str) -> str:
+    """A token's name or `#rrggbb` as the latter."""
+    return wanted if wanted.startswith("#") else str(getattr(_now, wanted))
 
 
 def set_icon(button: QAbstractButton, name: str, colour: str = "muted", size: int = 18) -> None:
@@ -95,7 +99,10 @@ def _tint(widget: QWidget) -> None:
     if not picture:
         return
     name, colour, size = picture
-    if isinstance(widget, QAbstractButton):
+    if isinstance(widget, QPushButton):
+        widget.setIconSize(QSize(round(size * icons.WIDE), size))
+        widget.setIcon(icons.draw(name, _colour(colour), icons.WIDE))
+    elif isinstance(widget, QAbstractButton):
         widget.setIconSize(QSize(size, size))
         widget.setIcon(icon(name, colour))
     elif isinstance(widget, QLabel):

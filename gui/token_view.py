@@ -83,12 +83,8 @@ class Legend(QWidget):
         for kind, level, word, meaning in _KINDS:
             chip = Chip(word, level)
             chip.setStyleSheet(f"text-decoration: {_LINES[kind]};")
-            label = PlainLabel(meaning, "small")
-            label.setWordWrap(False)
             line.addWidget(chip)
-            line.addWidget(label)
-            line.addSpacing(10)
-        line.addStretch(1)
+            line.addWidget(PlainLabel(meaning, "small"), 1)
 
 
 def visible(text: str) -> str:

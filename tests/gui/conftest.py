@@ -60,6 +60,12 @@ def dressed(qapp: QApplication) -> QApplication:
 
 
 @pytest.fixture
+def machine() -> Machine:
+    """A small computer without a GPU."""
+    return SMALL
+
+
+@pytest.fixture
 def session(qtbot: QtBot) -> Session:
     """A recipe on a small computer without a GPU.
 
