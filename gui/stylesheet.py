@@ -127,7 +127,7 @@ QSlider::groove:horizontal { height: 4px; background: $track; border-radius: 2px
 QSlider::sub-page:horizontal { background: $accent; border-radius: 2px; }
 QSlider::handle:horizontal { width: 16px; height: 16px; margin: -6px 0; border-radius: 8px;
     background: $accent; }
-QSlider::handle:horizontal:focus { border: 2px solid $text; }
+QSlider::handle:horizontal:focus { border: 2px solid $text; width: 12px; height: 12px; }
 QProgressBar { background: $track; border: none; border-radius: 4px; min-height: 8px;
     max-height: 8px; text-align: center; color: transparent; }
 QProgressBar::chunk { background: $accent; border-radius: 4px; }

@@ -212,7 +212,7 @@ class Notice(QFrame):
         self._label = PlainLabel()
         self.button = FixButton()
         self.button.clicked.connect(self.pressed)
-        row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignTop)
+        row.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self._label, 1, Qt.AlignmentFlag.AlignVCenter)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignVCenter)
         if on_fix is not None:
