@@ -14,6 +14,7 @@ from core.events import (
     Finished,
     Paused,
     Phase,
+    PhaseName,
     Sampled,
     Saved,
     Scored,
@@ -21,6 +22,16 @@ from core.events import (
     Step,
     Warned,
 )
+
+PHASES: dict[PhaseName, str] = {
+    "importing": "Loading the training libraries",
+    "tokenising": "Reading the examples",
+    "loading": "Loading the model",
+    "scoring": "Answering the held-out questions",
+    "training": "Training",
+    "saving": "Saving the result",
+}
+"""What each phase is called, in the window as in the terminal."""
 
 State = Literal["waiting", "running", "paused", "finished", "stopped", "failed", "interrupted"]
 

@@ -46,8 +46,6 @@ class FetchProgress(Value):
 
 def fetch_command(*arguments: str) -> list[str]:
     """How the fetch process is started; isolated from folder and environment."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "--fetch", *arguments]
     return [sys.executable, "-I", "-X", "utf8", "-m", "core.fetch", *arguments]
 
 

@@ -41,8 +41,6 @@ _SET = {
 
 def engine_command(*arguments: str) -> list[str]:
     """The one place that knows how an engine is started; isolated from folder and environment."""
-    if getattr(sys, "frozen", False):
-        return [sys.executable, "--engine", *arguments]
     return [sys.executable, "-I", "-X", "utf8", "-m", "core.engine", *arguments]
 
 
@@ -189,14 +187,20 @@ def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         request, reply = Path(folder) / "recipe.yaml", Path(folder) / "reply.json"
         request.write_text(recipe.to_yaml(), encoding="utf-8")
-        done = subprocess.run(
-            engine_command("preview", str(request), str(reply), str(rows)),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=engine_environment(),
-            timeout=timeout,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                engine_command("preview", str(request), str(reply), str(rows)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=engine_environment(),
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RunError(
+                f"The rows were not counted within {timeout:,.0f} seconds.",
+                hint="Try a smaller dataset; `tunesmith run --fast` starts without counting.",
+            ) from error
         if not reply.is_file():
             raise RunError("The preview ended unexpectedly.", hint=_end_of(done.stderr))
         answer = json.loads(reply.read_text(encoding="utf-8"))

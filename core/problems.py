@@ -22,6 +22,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     if facts.data is not None:
         yield from _data(recipe, facts, plan)
     if facts.model is not None:
+        yield from _quantised(facts)
         yield from _template(facts)
         yield from _length(recipe, facts)
     if plan.settings is not None:
@@ -87,6 +88,17 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             level="tip",
             where="data.path",
             text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
+        )
+
+
+def _quantised(facts: Facts) -> Iterator[Problem]:
+    assert facts.model is not None
+    if facts.model.quantised:
+        yield _blocker(
+            "model",
+            f"{facts.model.name} is stored quantised ({facts.model.quantised}), and rounded "
+            "weights cannot be trained further. Choose the original in 16 bits; QLoRA quantises "
+            "it itself.",
         )
 
 

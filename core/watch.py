@@ -14,21 +14,12 @@ from tqdm import tqdm
 
 from core import launch
 from core.events import Evaluated, Event, Phase, Step, Warned
-from core.history import History, Outcome
+from core.history import PHASES, History, Outcome
 from core.hub import Fetch
 from core.launch import Engine
 from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
 from core.terminal import Terminal
-
-_PHASES = {
-    "importing": "Loading the training libraries",
-    "tokenising": "Reading the examples",
-    "loading": "Loading the model",
-    "scoring": "Answering the held-out questions",
-    "training": "Training",
-    "saving": "Saving the result",
-}
 
 
 def watch(run: RunDir, alive: Callable[[], bool], terminal: Terminal) -> History:
@@ -70,7 +61,7 @@ def _tell(event: Event, story: History, terminal: Terminal, bar: tqdm[None]) -> 
 def _line(event: Event, story: History) -> str:
     match event:
         case Phase() if story.phase is None or event.name != story.phase.name:
-            return f"{_PHASES[event.name]} ..."
+            return f"{PHASES[event.name]} ..."
         case Evaluated():
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"

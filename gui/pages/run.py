@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QProgressBar, QWidget
 
 from core.errors import CoreError
 from core.events import Phase
-from core.history import History, Outcome
+from core.history import PHASES, History, Outcome
 from core.rundir import Command, RunDir
 from gui.charts import RunCharts
 from gui.pages.base import Page
@@ -21,14 +21,6 @@ from gui.session import Session
 from gui.text import plain
 from gui.widgets import Card, Heading, LinkButton, Notice, PlainLabel, QuietButton
 
-PHASES = {
-    "importing": "Loading the training libraries",
-    "tokenising": "Reading the examples",
-    "loading": "Loading the model",
-    "scoring": "Answering the held-out questions",
-    "training": "Training",
-    "saving": "Saving the result",
-}
 WISHES: dict[Command, str] = {
     "stop": "Stopping: the step in hand is finished and saved first.",
     "pause": "Pausing after the step in hand.",
