@@ -136,7 +136,7 @@ class RunPage(Page):
         self._draw_frame(outcome)
         self._draw_progress(history, outcome, live)
         self._draw_buttons(history, live)
-        self._draw_trouble(history, outcome)
+        self._draw_trouble(history, outcome, live)
         self.figures.show_history(history, live=live)
         self.warnings.show_warnings(history.warnings)
         self.charts.show_history(history)
@@ -174,12 +174,15 @@ class RunPage(Page):
             button.setEnabled(stepping)
             button.setToolTip("" if stepping else "Possible while steps are being taken.")
 
-    def _draw_trouble(self, history: History, outcome: Outcome) -> None:
+    def _draw_trouble(self, history: History, outcome: Outcome, live: bool) -> None:
+        """What went wrong and the way on, once the old engine has let go of the run."""
         saved = outcome.saved
         again = f"Resume from step {saved:,}" if saved else "Start again"
         detail = history.failure.detail if history.failure else ""
         shown = True
         match outcome.state:
+            case _ if live:
+                shown = False
             case "failed" if history.failure:
                 self.trouble.show_as("bad", history.failure.hint or history.failure.error, again)
             case "interrupted":

@@ -259,3 +259,18 @@ def test_the_log_is_read_when_it_is_unfolded(
     assert "another line" in page.log.text.toPlainText()
     qtbot.mouseClick(page.log.fold, Qt.MouseButton.LeftButton)
     assert page.log.text.isHidden()
+
+
+def test_resume_is_offered_once_the_old_engine_is_gone(
+    qtbot: QtBot, page: RunPage, runner: Runner, home: Path
+) -> None:
+    """An engine needs a moment to end after its last word; resuming earlier would be refused."""
+    run = copy("interrupted", home)
+    say(run, Finished(step=46, stopped=True))
+    with run.lock():
+        runner.open(run.root)
+        qtbot.waitUntil(lambda: runner.history.state == "stopped", timeout=20_000)
+        qtbot.waitUntil(lambda: page.outcome.text().startswith("Stopped"), timeout=5_000)
+        assert not page.trouble.isVisible()
+    qtbot.waitUntil(page.trouble.isVisible, timeout=5_000)
+    assert page.trouble.button.text().startswith("Resume")

@@ -116,6 +116,7 @@ def test_from_a_file_to_a_changed_model(qtbot: QtBot, real: Window, rows: Path) 
     stopped = real.runner.history.step
     qtbot.waitUntil(lambda: page.outcome.text().startswith("Stopped at"), timeout=5_000)
 
+    qtbot.waitUntil(page.trouble.isVisible, timeout=PATIENCE)
     press(qtbot, page, "Resume")
     qtbot.waitUntil(lambda: real.runner.outcome().state == "finished", timeout=PATIENCE)
     history = real.runner.history
