@@ -57,10 +57,11 @@ class Plot(QWidget):
         scale: float = 1.0,
         from_zero: bool = False,
         height: int = 150,
+        unit: str = "Step",
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.title, self._lines, self._show = title, lines, show
+        self.title, self._lines, self._show, self._unit = title, lines, show, unit
         self._series: Mapping[str, Series] = {}
         self._limit: tuple[float, str] | None = None
         self._from_zero, self._log = from_zero, False
@@ -96,9 +97,14 @@ class Plot(QWidget):
             return "Nothing measured yet."
         where = max(int(point[0]) for _, point in told)
         values = (
-            f"{line.label} {self._show(point[1])}{_behind(point, where)}" for line, point in told
+            f"{line.label} {self._show(point[1])}{self._behind(point, where)}"
+            for line, point in told
         )
-        return f"Step {where:,}: {', '.join(values)}."
+        return f"{self._unit} {where:,}: {', '.join(values)}."
+
+    def _behind(self, point: tuple[float, float], where: int) -> str:
+        """A point that is not at the place in question says where it is."""
+        return "" if int(point[0]) == where else f" ({self._unit.lower()} {int(point[0]):,})"
 
     def summary(self) -> str:
         """The newest values, and the level to stay under."""
@@ -136,7 +142,8 @@ class Plot(QWidget):
         self._pg: Any = pg
         self.canvas: Any = pg.PlotWidget()
         self.canvas.setFixedHeight(height)
-        self.canvas.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        for part in (self.canvas, self.canvas.viewport()):
+            part.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._item: Any = self.canvas.getPlotItem()
         self._item.setMenuEnabled(False)
         self._item.hideButtons()
@@ -267,11 +274,6 @@ def _heights(series: Series, holes: Array) -> Array:
     good = np.isfinite(series.y)
     before = np.searchsorted(series.x[good], holes) - 1
     return series.y[good][np.maximum(before, 0)]
-
-
-def _behind(point: tuple[float, float], step: int) -> str:
-    """A point that is not at the step in question says where it is."""
-    return "" if int(point[0]) == step else f" (step {int(point[0]):,})"
 
 
 def _unwrapped(text: str) -> PlainLabel:

@@ -31,7 +31,7 @@ memory
 settle
 problems
 plan
-rundir hub hub_wire
+whatif rundir hub hub_wire
 fetch
 launch
 terminal

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
-from core.errors import Edit, RecipeError
 from core.memory import Item
 from core.numbers import show_bytes
-from core.plan import Plan, make_plan
+from core.plan import Plan
 from core.recipe import Recipe
+from core.whatif import Saving, savings
 from gui.pages.base import Page
 from gui.parts import Pile
+from gui.whatif import WhatIf
 from gui.widgets import Card, Chip, FixButton, Level, Meter, Notice, PlainLabel, Swatch
 
 TIGHT = 0.9
 """Above this share of the device an estimate is too rough to promise anything."""
-_WORTH = 0.02
-"""Savings below this share of the bill are not worth a line."""
 
 
 class MemoryPage(Page):
@@ -52,6 +51,8 @@ class MemoryPage(Page):
         self.ways = Pile()
         self.savings.add(self.ways)
         self.body.addWidget(self.savings)
+        self.whatif = WhatIf(self.session)
+        self.body.addWidget(self.whatif)
         self.body.addStretch(1)
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
@@ -63,32 +64,22 @@ class MemoryPage(Page):
         self.meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, said)
         self.table.fill(plan.items, lambda: [_table(plan.items)] if known else [])
         self.verdict.show_as(*judge(plan))
-        ways = tuple(self._savings(recipe, plan)) if known else ()
-        self.ways.fill(ways, lambda: [self._way(edit, saved) for edit, saved in ways])
+        ways = savings(recipe, self.session.facts) if known else ()
+        self.ways.fill(ways, lambda: [self._way(way) for way in ways])
         self.savings.setVisible(bool(ways))
+        self.whatif.setVisible(known)
+        self.whatif.show_plan()
 
-    def _savings(self, recipe: Recipe, plan: Plan) -> Iterator[tuple[Edit, int]]:
-        """Changes that need less, the largest saving first, each worked out as a plan."""
-        found = []
-        for edit in cheaper(recipe):
-            try:
-                other = make_plan(recipe.edit(edit.path, edit.value), self.session.facts)
-            except RecipeError:
-                continue
-            saved = plan.needed - other.needed
-            if saved > _WORTH * plan.needed:
-                found.append((edit, saved))
-        yield from sorted(found, key=lambda entry: -entry[1])
-
-    def _way(self, edit: Edit, saved: int) -> QWidget:
+    def _way(self, way: Saving) -> QWidget:
         line = QWidget()
         row = QHBoxLayout(line)
         row.setContentsMargins(0, 0, 0, 0)
         button = FixButton("Apply")
-        button.setAccessibleName(f"Apply: {edit.label}")
-        button.clicked.connect(lambda: self.session.apply(edit))
-        row.addWidget(PlainLabel(edit.label), 1)
-        row.addWidget(Chip(f"−{show_bytes(saved)}", "ok"))
+        button.setAccessibleName(f"Apply: {way.edit.label}")
+        button.clicked.connect(lambda: self.session.apply(way.edit))
+        row.addWidget(PlainLabel(way.edit.label), 1)
+        row.addWidget(PlainLabel(_price(way), "small"))
+        row.addWidget(Chip(f"−{show_bytes(way.bytes)}", "ok"))
         row.addWidget(button)
         return line
 
@@ -107,32 +98,10 @@ def judge(plan: Plan) -> tuple[Level, str]:
     return "ok", f"Fits, {show_bytes(spare)} to spare."
 
 
-def cheaper(recipe: Recipe) -> Iterator[Edit]:
-    """Changes that may need less memory, and what each costs."""
-    training = recipe.training
-    if training.micro_batch > 1:
-        yield _halved_batch(training.model_dump(mode="json"))
-    if training.checkpointing != "on":
-        label = "Recompute activations (gradient checkpointing): about 25 % slower, same result"
-        yield Edit(path="training.checkpointing", value="on", label=label)
-    if training.max_length > 64:
-        half = training.max_length // 2
-        label = f"Cut rows at {half:,} tokens instead of {training.max_length:,}"
-        yield Edit(path="training.max_length", value=half, label=label)
-    if recipe.adaptation.kind == "full":
-        label = "Train a LoRA adapter instead of all weights"
-        yield Edit(path="adaptation", value={"kind": "lora"}, label=label)
-    if recipe.adaptation.kind == "lora":
-        shared = recipe.adaptation.model_dump(mode="json") | {"kind": "qlora"}
-        label = "Store the frozen model in 4 bits (QLoRA): 5 to 20 % slower"
-        yield Edit(path="adaptation", value=shared, label=label)
-
-
-def _halved_batch(training: dict[str, Any]) -> Edit:
-    batch, steps = training["micro_batch"], training["accumulation"]
-    halved = training | {"micro_batch": batch // 2, "accumulation": steps * 2}
-    label = f"Batch {batch:,} to {batch // 2:,}, accumulation {steps:,} to {steps * 2:,}"
-    return Edit(path="training", value=halved, label=f"{label}: same result")
+def _price(way: Saving) -> str:
+    """What a saving costs, in a few words."""
+    slower = f"about {way.slower:.0%} slower" if way.slower else ""
+    return ", ".join(filter(None, (slower, way.changes))) or "same result"
 
 
 def _table(items: Sequence[Item]) -> QWidget:

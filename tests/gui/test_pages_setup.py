@@ -24,7 +24,7 @@ from gui.pages.base import Page
 from gui.pages.data import SAMPLES, DataPage
 from gui.pages.goal import GoalPage
 from gui.pages.hyperparameters import HyperparametersPage
-from gui.pages.memory import MemoryPage, cheaper, judge
+from gui.pages.memory import MemoryPage, judge
 from gui.pages.method import MethodPage
 from gui.pages.model import ModelPage
 from gui.pages.review import ReviewPage
@@ -321,11 +321,24 @@ def test_verdicts(qtbot: QtBot, session: Session) -> None:
     assert levels == ["bad", "warn", "ok"]
 
 
-def test_every_way_to_save_is_a_valid_edit(session: Session) -> None:
-    ways = list(cheaper(session.recipe))
-    assert ways
-    for edit in ways:
-        assert session.recipe.edit(edit.path, edit.value) != session.recipe
+def test_sliders_edit_the_recipe_and_the_curve_follows(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(MemoryPage)
+    assert isinstance(page, MemoryPage)
+    known(qtbot, session)
+    batch = page.whatif.batch
+    before = batch.plot.summary()
+    qtbot.keyClick(batch.slider, Qt.Key.Key_Right)
+    assert session.recipe.training.micro_batch == 16
+    qtbot.keyClick(page.whatif.length.slider, Qt.Key.Key_Left)
+    assert session.recipe.training.max_length == 512
+    assert page.whatif.length.value.text() == "512"
+    session.edit("training.checkpointing", "on")
+    assert batch.plot.summary() != before, "recomputing needs less at every batch"
+    qtbot.mouseClick(batch.take, Qt.MouseButton.LeftButton)
+    assert session.recipe.training.micro_batch == 1024
+    assert "or more" in batch.most.text()
 
 
 def test_the_verdict_waits_for_blockers(

@@ -1,0 +1,133 @@
+"""What-if sliders of the Memory page: a curve, a level to stay under, and the largest that fits."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Slot
+from PySide6.QtGui import QShowEvent
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSlider, QWidget
+
+from core.numbers import show_bytes
+from core.plan import Plan
+from core.recipe import Recipe
+from core.whatif import BATCH, LENGTH, curve, largest
+from gui.curves import Series
+from gui.plots import Line, Plot
+from gui.session import Session
+from gui.widgets import Card, FixButton, PlainLabel
+
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768)
+TOP_BATCH = 1024
+
+
+class Axis(Card):
+    """Memory against one field of the recipe; the slider edits the field itself."""
+
+    def __init__(self, session: Session, title: str, unit: str, path: str) -> None:
+        super().__init__()
+        self.session, self.path, self._unit = session, path, unit
+        self._values: tuple[int, ...] = ()
+        self.plot = Plot(
+            title, (Line("needed", "needed", 0, width=2, symbol="o"),), show_bytes,
+            scale=1e-9, from_zero=True, height=150, unit=unit,
+        )  # fmt: skip
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setPageStep(1)
+        self.slider.setAccessibleName(title)
+        self.slider.valueChanged.connect(self._moved)
+        self.value = PlainLabel("", "strong")
+        self.most = PlainLabel("", "small")
+        self.take = FixButton("Use it")
+        self.take.clicked.connect(self._use_most)
+        self._most = 0
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        slide = QHBoxLayout()
+        self.value.setWordWrap(False)
+        slide.addWidget(self.slider, 1)
+        slide.addWidget(self.value)
+        best = QHBoxLayout()
+        best.addWidget(self.most, 1)
+        best.addWidget(self.take)
+        self.add(self.plot)
+        self.body.addLayout(slide)
+        self.body.addLayout(best)
+
+    def show_values(self, recipe: Recipe, plan: Plan, values: Sequence[int], top: int) -> None:
+        """Draw the curve of a plan, and where the recipe stands on it."""
+        chosen = int(recipe.get(self.path))
+        self._values = tuple(sorted({*values, chosen}))
+        self._show_slider(chosen)
+        series = Series()
+        for value, needed in curve(recipe, self.session.facts, self.path, self._values):
+            series.append(value, needed)
+        limit = (float(plan.limit), "There are") if plan.limit else None
+        self.plot.draw({"needed": series}, limit)
+        self._show_most(recipe, chosen, top)
+
+    def _show_slider(self, chosen: int) -> None:
+        self.slider.blockSignals(True)
+        self.slider.setRange(0, len(self._values) - 1)
+        self.slider.setValue(bisect_right(self._values, chosen) - 1)
+        self.slider.blockSignals(False)
+        self.value.setText(f"{chosen:,}")
+        self.slider.setAccessibleDescription(f"{self._unit} {chosen:,}")
+
+    def _show_most(self, recipe: Recipe, chosen: int, top: int) -> None:
+        self._most = largest(recipe, self.session.facts, self.path, top)
+        more = " or more" if self._most == top else ""
+        self.most.setText(
+            f"Largest that fits: {self._most:,}{more}." if self._most else "None fits."
+        )
+        self.take.setEnabled(self._most not in (0, chosen))
+        self.take.setAccessibleName(f"Use {self._most:,}: {self.most.text()}")
+
+    @Slot(int)
+    def _moved(self, index: int) -> None:
+        self.session.edit(self.path, self._values[index])
+
+    @Slot()
+    def _use_most(self) -> None:
+        self.session.edit(self.path, self._most)
+
+
+class WhatIf(QWidget):
+    """Batch and length, side by side. Nothing is computed while the page is hidden."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session, self._stale = session, True
+        self.batch = Axis(session, "Memory by batch", "Batch", BATCH)
+        self.length = Axis(session, "Memory by length", "Length", LENGTH)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(12)
+        for column, axis in enumerate((self.batch, self.length)):
+            grid.addWidget(axis, 0, column)
+            grid.setColumnStretch(column, 1)
+
+    def show_plan(self) -> None:
+        """The plan changed: draw it now, or once the page is seen."""
+        self._stale = True
+        if self.isVisible():
+            self._draw()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what changed meanwhile."""
+        super().showEvent(event)
+        if self._stale:
+            self._draw()
+
+    def _draw(self) -> None:
+        recipe, plan, model = self._session.recipe, self._session.plan, self._session.facts.model
+        if model is None or not plan.items:
+            return
+        self._stale = False
+        self.batch.show_values(recipe, plan, BATCHES, TOP_BATCH)
+        top = model.context or LENGTHS[-1]
+        lengths = [length for length in LENGTHS if length <= top]
+        self.length.show_values(recipe, plan, lengths or [top], top)

@@ -1,0 +1,66 @@
+"""What other choices would need: every saving saves what it says, the largest that fits fits."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.errors import Edit
+from core.plan import Facts
+from core.recipe import Recipe
+from core.whatif import BATCH, LENGTH, curve, ladder, largest, needed, savings
+from tests.core.test_plan import CARD, GB, TOWER, facts, recipe
+
+BIG = recipe(training__micro_batch=8, training__max_length=4096)
+
+
+def small(total: int) -> Facts:
+    """The facts on a card of another size."""
+    card = CARD.model_copy(update={"total": total, "free": total})
+    return facts(TOWER.model_copy(update={"gpus": (card,)}))
+
+
+@pytest.mark.parametrize("kind", ["lora", "qlora", "full"])
+def test_savings_save_what_they_say(kind: str) -> None:
+    chosen = BIG.edit("adaptation", {"kind": kind})
+    found = savings(chosen, facts())
+    assert found
+    assert [way.bytes for way in found] == sorted((way.bytes for way in found), reverse=True)
+    for way in found:
+        after = chosen.edit(way.edit.path, way.edit.value)
+        assert needed(chosen, facts()) - needed(after, facts()) == way.bytes > 0
+
+
+def test_the_same_result_is_tried_first_and_the_ladder_ends_where_it_fits() -> None:
+    full = BIG.edit("adaptation", {"kind": "full"})
+    world = small(20 * GB)
+    assert needed(full, world) > 20 * GB
+    climbed: Recipe = full
+    steps = ladder(full, world)
+    for way in steps:
+        assert needed(climbed, world) > 20 * GB, "no rung too many"
+        climbed = climbed.edit(way.edit.path, way.edit.value)
+    assert needed(climbed, world) <= 20 * GB
+    kept = [bool(way.changes) for way in steps]
+    assert kept == sorted(kept), "what changes the result comes last"
+
+
+def test_nothing_helps_or_nothing_is_needed() -> None:
+    assert ladder(BIG, small(1000 * GB)) == ()
+    assert ladder(BIG, small(1000)) == ()
+
+
+def test_the_largest_that_fits_fits_and_one_more_does_not() -> None:
+    world = small(8 * GB)
+    most = largest(BIG, world, BATCH, 1024)
+    assert 1 <= most < 1024
+    assert needed(BIG, world, Edit(path=BATCH, value=most)) <= 8 * GB
+    assert needed(BIG, world, Edit(path=BATCH, value=most + 1)) > 8 * GB
+    assert largest(BIG, small(1000), BATCH, 1024) == 0
+
+
+def test_curves_rise_and_rows_fill_the_length() -> None:
+    batches = curve(BIG, facts(), BATCH, (1, 2, 4, 8))
+    assert [value for value, _ in batches] == [1, 2, 4, 8]
+    assert sorted(batches, key=lambda point: point[1]) == list(batches)
+    short, long = (point[1] for point in curve(BIG, facts(), LENGTH, (2048, 4096)))
+    assert long > short, "though the rows counted so far are shorter than both"
