@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands
-from core.adapt import ADAPTATIONS
+from core import __version__, commands, planning
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -38,17 +37,6 @@ def _new(parser: argparse.ArgumentParser) -> None:
 
 def _check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe")
-    _fast(parser)
-
-
-def _plan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?")
-    parser.add_argument("--model", metavar="M", help="starter, a folder or a downloaded Hub id")
-    kinds = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
-    parser.add_argument("--adapt", choices=kinds, default="lora", help="what is trained")
-    parser.add_argument("--seq-len", type=int, default=1024, metavar="N", help="tokens per row")
-    parser.add_argument("--micro-batch", type=int, default=1, metavar="N", help="rows at once")
-    parser.add_argument("--checkpointing", action="store_true", help="recompute activations")
     _fast(parser)
 
 
@@ -79,7 +67,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "demo": (commands.demo, _demo, "the main job on the starter model, before and after shown"),
     "new": (commands.new, _new, "a commented recipe"),
     "check": (commands.check, _check, "validate a recipe and its data; problems and fixes"),
-    "plan": (commands.plan, _plan, "memory, steps and automatic choices"),
+    "plan": (planning.plan, planning.options, "memory, steps and automatic choices"),
     "run": (commands.run, _run, "train"),
     "runs": (commands.runs, _runs, "list runs"),
     "follow": (commands.follow, _one_run, "watch a run"),

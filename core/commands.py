@@ -9,8 +9,6 @@ from core import dataset, durable, hub, launch, models, places, recipe
 from core.describe import (
     data_lines,
     failure,
-    memory_lines,
-    plan_document,
     plan_lines,
     problem_lines,
     result_document,
@@ -19,8 +17,7 @@ from core.describe import (
 from core.errors import CoreError, RecipeError, RunError
 from core.launch import Engine
 from core.machine import read_machine
-from core.memory import Load, estimate
-from core.plan import Facts, Plan, make_plan
+from core.plan import Facts, make_plan
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
@@ -131,63 +128,6 @@ def check(arguments: Namespace, terminal: Terminal) -> int:
         }
     )
     return 0 if found.ready else BAD_INPUT
-
-
-def plan(arguments: Namespace, terminal: Terminal) -> int:
-    """Memory, steps and automatic choices of a recipe, or memory alone of a model and method."""
-    if arguments.recipe and arguments.model:
-        raise CoreError("Give a recipe or --model, not both.", hint="See `tunesmith plan --help`.")
-    if arguments.recipe:
-        chosen = load(Path(arguments.recipe))
-        made = make_plan(chosen, gather(chosen, count=not arguments.fast))
-        lines = [*plan_lines(made), *problem_lines(made.problems)]
-    elif arguments.model:
-        made = _plan_model(arguments)
-        lines = list(memory_lines(made))
-    else:
-        raise CoreError("Nothing to plan.", hint="Give a recipe file, or --model.")
-    for line in lines:
-        terminal.say(line)
-    terminal.answer(plan_document(made))
-    return 0
-
-
-def _plan_model(arguments: Namespace) -> Plan:
-    """The memory bill of full batches, without any data."""
-    chosen = _recipe_of(arguments)
-    model = models.look(models.resolve(chosen.model))
-    bare = make_plan(chosen, Facts(machine=(machine := read_machine())))
-    load = Load(
-        cuda=bool(machine.gpus),
-        bf16=machine.bf16,
-        rows=arguments.micro_batch,
-        length=arguments.seq_len,
-        checkpointing=arguments.checkpointing,
-    )
-    return Plan(
-        items=estimate(model, chosen.adaptation, load),
-        limit=bare.limit,
-        device=bare.device,
-        parameters=model.parameters,
-        trainable=chosen.adaptation.trainable(model),
-    )
-
-
-def _recipe_of(arguments: Namespace) -> Recipe:
-    raw = {
-        "model": arguments.model,
-        "adaptation": {"kind": arguments.adapt},
-        "training": {
-            "max_length": arguments.seq_len,
-            "micro_batch": arguments.micro_batch,
-            "checkpointing": "on" if arguments.checkpointing else "off",
-        },
-    }
-    try:
-        return recipe.parse(raw)
-    except RecipeError as error:
-        hint = "`tunesmith plan --help` shows the options."
-        raise RecipeError(error.problems, hint=hint) from error
 
 
 def run(arguments: Namespace, terminal: Terminal) -> int:

@@ -9,6 +9,7 @@ from core.dataset import DataFacts
 from core.errors import CoreError, Problem
 from core.events import Scored
 from core.history import History, Outcome
+from core.memory import Bill
 from core.numbers import show_bytes, show_count, show_duration, show_number
 from core.plan import Plan
 from core.rundir import RunDir
@@ -55,17 +56,34 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def memory_lines(plan: Plan) -> Iterator[str]:
     """The memory bill item by item."""
-    if plan.items:
+    if plan.bill:
         bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
-        yield f"Memory: about {bill} of {limit} ({plan.device})."
+        yield f"Memory: about {bill} of {limit} ({plan.device}), give or take {plan.bill.band:.0%}."
         yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data."""
-    steps = plan.settings.steps if plan.settings else None
-    extra = {"needed": plan.needed, "fits": plan.needed <= plan.limit, "ready": plan.ready}
-    return plan.model_dump(mode="json") | extra | {"steps": steps}
+    """The plan as plain data, with the keys that scripts rely on."""
+    return plan.model_dump(mode="json", exclude={"bill"}) | {
+        "memory": _memory(plan.bill) if plan.bill else None,
+        "trainable_parameters": plan.trainable,
+        "total_parameters": plan.parameters,
+        "fits": plan.needed <= plan.limit if plan.bill and plan.limit else None,
+        "ready": plan.ready,
+        "steps": plan.settings.steps if plan.settings else None,
+    }
+
+
+def _memory(bill: Bill) -> dict[str, Any]:
+    return {
+        "allocated_bytes": bill.allocated,
+        "reserved_bytes": bill.reserved,
+        "total_bytes": bill.total,
+        "items": [item.model_dump() for item in bill.items],
+        "method": bill.method,
+        "phase": bill.phase,
+        "band": bill.band,
+    }
 
 
 def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, Any]:

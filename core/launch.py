@@ -35,8 +35,10 @@ _SET = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "BITSANDBYTES_NOWELCOME": "1",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
 }
-"""The engine is offline, asks nobody, and its own loops bring the parallelism."""
+"""The engine is offline, asks nobody, and its own loops bring the parallelism; memory of a card is
+reserved in pages that grow, so that little more is reserved than used."""
 
 
 def engine_command(*arguments: str) -> list[str]:

@@ -29,6 +29,7 @@ _SPELLINGS = {
     "vocab": ("vocab_size",),
     "context": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx"),
 }
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _CONVERT = (
     "Look on the model's page for a version in safetensors, or convert it once on a computer where "
@@ -53,6 +54,8 @@ class Config(Value):
     quantised: str = ""
     packed_bits: int = 0
     """Bits per number in a packed checkpoint; 0 when nothing is packed."""
+    experts: bool = False
+    """Whether only some of the weights work on each token."""
 
 
 def refuse_what_is_no_model(folder: Path) -> None:
@@ -153,9 +156,8 @@ def read_json(path: Path, limit: int = MAX_CONFIG) -> dict[str, Any]:
 _REPAIR = "The file is damaged. Download the model again, or repair the file."
 
 
-def read_config(folder: Path) -> Config:
-    """config.json under one spelling; hostile or senseless values are refused."""
-    path = folder / "config.json"
+def read_config(path: Path) -> Config:
+    """A config.json under one spelling; hostile or senseless values are refused."""
     raw = read_json(path)
     _refuse_code(path, raw)
     text = _text_part(raw)
@@ -172,6 +174,7 @@ def read_config(folder: Path) -> Config:
         tied=bool(raw.get("tie_word_embeddings", text.get("tie_word_embeddings", _tied(merged)))),
         quantised=quantised,
         packed_bits=bits,
+        experts=any(merged.get(key) for key in _EXPERTS),
         **numbers,
     )
 

@@ -24,6 +24,7 @@ from core.value import Value
 STARTER = "starter"
 """The name under which a recipe asks for the model that ships with the program."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_UNGATED = {"gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "phi", "starcoder2"}
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -49,7 +50,7 @@ class ModelFacts(Value):
     stored: str
     """Number format of the weights on disk: "bf16", "fp16", "fp32", ..."""
     bytes: int
-    """Size of the weight files."""
+    """Size of the weight files; 0 when only the shape is known."""
     template: str | None = None
     has_generation: bool = False
     """Whether the chat template marks the assistant's words."""
@@ -96,8 +97,10 @@ def hub_folder(model_id: str) -> Path:
 
 def look(folder: Path) -> ModelFacts:
     """Everything known of the model in a folder. Raises ModelError."""
+    if folder.suffix == ".json" and folder.is_file():
+        return outline(folder)
     refuse_what_is_no_model(folder)
-    config = read_config(folder)
+    config = read_config(folder / "config.json")
     tensors, size = weights.read_tensors(folder)
     stack, present = weights.text_stack(tensors)
     _refuse_gaps(folder, config.layers, stack, present)
@@ -127,6 +130,54 @@ def look(folder: Path) -> ModelFacts:
         quantised=config.quantised,
         linear=weights.linear_layers(tensors, stack),
     )
+
+
+def outline(path: Path) -> ModelFacts:
+    """What a config.json alone tells: enough to plan, not to train. Raises ModelError."""
+    config = read_config(path)
+    if config.experts or not (config.hidden and config.layers and config.heads and config.vocab):
+        missing = "how large its experts are" if config.experts else "its size"
+        raise ModelError(
+            f"{path} alone does not tell {missing} in a way that is understood.",
+            hint="Choose the folder with the model's weights; their headers tell.",
+        )
+    linear = _linear(config)
+    norms = config.hidden * (2 * config.layers + 1)
+    table = config.vocab * config.hidden * (1 if config.tied else 2)
+    inside = config.layers * sum(rows * columns for rows, columns in linear.values())
+    return ModelFacts(
+        path=path.absolute(),
+        name=path.absolute().parent.name if path.name == "config.json" else path.stem,
+        architecture=config.architecture,
+        parameters=table + inside + norms,
+        hidden=config.hidden,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        intermediate=config.intermediate,
+        vocab=config.vocab,
+        tied=config.tied,
+        context=config.context,
+        stored="bf16",
+        bytes=0,
+        quantised=config.quantised,
+        linear=linear,
+    )
+
+
+def _linear(config: Config) -> dict[str, tuple[int, int]]:
+    """The matrices of a layer; feed-forward is gated but in a few older families."""
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    gated = {"gate_proj": (config.intermediate, config.hidden)}
+    return ({} if config.kind in _UNGATED else gated) | {
+        "q_proj": (queries, config.hidden),
+        "k_proj": (keys, config.hidden),
+        "v_proj": (keys, config.hidden),
+        "o_proj": (config.hidden, queries),
+        "up_proj": (config.intermediate, config.hidden),
+        "down_proj": (config.hidden, config.intermediate),
+    }
 
 
 def _name(folder: Path) -> str:

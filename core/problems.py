@@ -22,6 +22,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     if facts.data is not None:
         yield from _data(recipe, facts, plan)
     if facts.model is not None:
+        yield from _weightless(facts)
         yield from _quantised(facts)
         yield from _template(facts)
         yield from _length(recipe, facts)
@@ -88,6 +89,16 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             level="tip",
             where="data.path",
             text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
+        )
+
+
+def _weightless(facts: Facts) -> Iterator[Problem]:
+    assert facts.model is not None
+    if not facts.model.bytes:
+        yield _blocker(
+            "model",
+            f"Of {facts.model.name} only the shape is known, which is enough to plan. To train, "
+            "choose the folder that also holds its weights.",
         )
 
 

@@ -6,7 +6,7 @@ import math
 
 from core.dataset import DataFacts
 from core.machine import Machine
-from core.memory import Item, Load, estimate
+from core.memory import Bill, Item, Setup, estimate
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -40,7 +40,7 @@ class Settings(Value):
 class Draft(Value):
     """What a recipe comes to on a machine, before anybody judged it."""
 
-    items: tuple[Item, ...] = ()
+    bill: Bill | None = None
     limit: int = 0
     """Memory of the device the run will use, in bytes."""
     device: str = ""
@@ -53,9 +53,14 @@ class Draft(Value):
     decisions: tuple[Decision, ...] = ()
 
     @property
+    def items(self) -> tuple[Item, ...]:
+        """The memory bill, item by item; empty while nothing is known."""
+        return self.bill.items if self.bill else ()
+
+    @property
     def needed(self) -> int:
         """The whole memory bill in bytes."""
-        return sum(item.bytes for item in self.items)
+        return self.bill.total if self.bill else 0
 
 
 class Facts(Value):
@@ -75,9 +80,9 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         return bare
     settings, decisions = settle(recipe, facts)
     rows, heldout = split_sizes(recipe, facts)
-    load = _load(settings, _padded(recipe, tokens(recipe, facts)))
+    setup = make_setup(recipe, settings, _padded(recipe, tokens(recipe, facts)))
     return Draft(
-        items=estimate(facts.model, recipe.adaptation, load),
+        bill=estimate(facts.model, recipe.adaptation, setup),
         limit=bare.limit,
         device=bare.device,
         parameters=facts.model.parameters,
@@ -206,13 +211,8 @@ def _settle_checkpointing(
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     assert facts.model is not None
-    load = Load(
-        cuda=device == "cuda",
-        bf16=bf16,
-        rows=recipe.training.micro_batch,
-        length=_padded(recipe, tokens(recipe, facts)),
-    )
-    need = sum(item.bytes for item in estimate(facts.model, recipe.adaptation, load))
+    setup = _setup_on(device, bf16, recipe, _padded(recipe, tokens(recipe, facts)))
+    need = estimate(facts.model, recipe.adaptation, setup).total
     if need <= 0.9 * _limit(recipe, facts.machine):
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
@@ -225,13 +225,21 @@ def _padded(recipe: Recipe, counted: TokenFacts) -> int:
     return min(recipe.training.max_length, max(1, counted.longest))
 
 
-def _load(settings: Settings, length: int) -> Load:
-    return Load(
-        cuda=settings.device == "cuda",
-        bf16=settings.bf16,
-        rows=settings.micro_batch,
+def make_setup(recipe: Recipe, settings: Settings, length: int) -> Setup:
+    """The step that our engine runs with these settings on rows of so many tokens."""
+    setup = _setup_on(settings.device, settings.bf16, recipe, length)
+    return setup.model_copy(update={"checkpointing": settings.checkpointing})
+
+
+def _setup_on(device: str, bf16: bool, recipe: Recipe, length: int) -> Setup:
+    """The same before anybody decided about checkpointing."""
+    return Setup(
+        cuda=device == "cuda",
+        rows=recipe.training.micro_batch,
         length=length,
-        checkpointing=settings.checkpointing,
+        padded=not recipe.objective.packing,
+        dtype="bf16" if bf16 else "fp32",
+        accumulation=recipe.training.accumulation,
     )
 
 

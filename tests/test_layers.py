@@ -37,6 +37,7 @@ launch
 terminal
 describe watch
 commands
+planning
 cli
 __main__
 """

@@ -280,7 +280,9 @@ def test_check_tells_of_data_and_problems(capsys: pytest.CaptureFixture[str], re
 def test_plan_tells_steps_and_memory(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
     found = document(capsys, "plan", str(recipe), "--fast")
     assert found["steps"] == found["settings"]["steps"] > 0
-    assert found["needed"] == sum(item["bytes"] for item in found["items"])
+    memory = found["memory"]
+    assert memory["total_bytes"] == sum(item["bytes"] for item in memory["items"])
+    assert memory["method"] == "closed-form"
     assert found["fits"]
     status, out, _ = call(capsys, "plan", str(recipe), "--fast")
     assert status == 0
@@ -292,7 +294,8 @@ def test_plan_of_a_model_needs_no_data(capsys: pytest.CaptureFixture[str], kind:
     words = ["plan", "--model", "starter", "--adapt", kind, "--seq-len", "512"]
     one = document(capsys, *words)
     four = document(capsys, *words, "--micro-batch", "4")
-    assert 0 < one["needed"] < four["needed"]
+    assert 0 < one["memory"]["total_bytes"] < four["memory"]["total_bytes"]
+    assert one["trainable_parameters"] <= one["total_parameters"]
     assert one["steps"] is None
 
 
