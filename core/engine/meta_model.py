@@ -20,6 +20,10 @@ from core.memory.setup import Setup
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 BLOCK = 64
 """Weights per quantisation constant (QLoRA paper, arXiv 2305.14314)."""
+_NOT_SHAPE = (
+    "auto_map", "quantization_config", "compression_config", "dtype", "torch_dtype",
+    "attn_implementation", "_attn_implementation", "transformers_version",
+)  # fmt: skip
 NESTED_BLOCK = 256
 """Constants per constant of double quantisation (same paper)."""
 
@@ -28,8 +32,8 @@ def read_configuration(config: dict[str, Any]) -> PreTrainedConfig:
     """A configuration of a family that transformers knows itself. Raises ModelError."""
     kind = config.get("model_type")
     try:
-        return AutoConfig.for_model(**config)
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes a library do
+        return AutoConfig.for_model(**{k: v for k, v in config.items() if k not in _NOT_SHAPE})
+    except Exception as error:  # whatever a stranger's file makes a library do
         raise ModelError(
             f"The configuration does not describe a model of a known family ({kind!r:.60}).",
             hint="Choose a text model such as Qwen, Llama, Mistral, Gemma or SmolLM.",
@@ -46,13 +50,15 @@ def build(config: PreTrainedConfig, adaptation: Adaptation, setup: Setup) -> Any
                 attn_implementation="eager" if setup.attention == "eager" else "sdpa",
                 trust_remote_code=False,
             )
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's file makes a library do
+    except Exception as error:  # whatever a stranger's file makes a library do
         raise ModelError(
             f"No model can be built from the configuration: {first_line(error)}",
             hint="Check config.json, or download the model again.",
         ) from error
     quantisation = adaptation.quantisation()
     if quantisation is not None:
+        if setup.engine == "plain":
+            quantisation.bnb_4bit_compute_dtype = DTYPES[setup.dtype]
         _quantise(model, quantisation)
     return model
 
@@ -68,9 +74,10 @@ def load(model: Any, recorder: Recorder, adaptation: Adaptation, setup: Setup) -
     """Count the weights in the order in which loading asks for them.
 
     Transformers first asks for everything at once and gives it back, to make one large segment
-    (caching_allocator_warmup); a weight that is quantised passes through the device in 16 bits.
+    (caching_allocator_warmup), unless a plain loop loads to the host and moves the model then. A
+    weight that is quantised passes through the device in 16 bits.
     """
-    if setup.cuda:
+    if setup.cuda and (setup.engine == "trl" or adaptation.quantised):
         recorder.release(recorder.allocate(_loaded_bytes(model), "weights"))
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
@@ -88,28 +95,29 @@ def _loaded_bytes(model: Any) -> int:
 
 
 def _pack(parameter: Any, recorder: Recorder, width: int) -> None:
-    """quantize_4bit: the matrix in 16 bits, constants, packed numbers, then nested constants."""
+    """quantize_4bit of bitsandbytes: the matrix in 16 bits goes when everything else is there."""
     state = parameter.quant_state
     plain = recorder.allocate(state.shape.numel() * width, "weights")
-    constants = recorder.allocate(-(-state.shape.numel() // BLOCK) * 4, "weights")
-    recorder.watch(parameter, "weights")
-    recorder.watch(state.code, "weights")
-    if state.nested:
-        recorder.release(recorder.allocate(-(-state.shape.numel() // BLOCK) * 4, "weights"))
-        parts = (state.offset, state.absmax, state.state2.absmax, state.state2.code)
-        for tensor in parts:
+    if not state.nested:
+        for tensor in (state.absmax, parameter, state.code):
             recorder.watch(tensor, "weights")
-        recorder.release(constants)
-    else:
-        recorder.release(constants)
-        recorder.watch(state.absmax, "weights")
-    recorder.release(plain)
+        recorder.release(plain)
+        return
+    size = -(-state.shape.numel() // BLOCK) * 4
+    constants = recorder.allocate(size, "weights")
+    for tensor in (parameter, state.code, state.offset):
+        recorder.watch(tensor, "weights")
+    shifted = recorder.allocate(size, "weights")
+    for tensor in (state.absmax, state.state2.absmax, state.state2.code):
+        recorder.watch(tensor, "weights")
+    for number in (shifted, constants, plain):
+        recorder.release(number)
 
 
 def adapt(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) -> Any:
     """The model with its adapter, in the number formats in which it is trained."""
     if setup.kbit_prepare:
-        _raise_to_32_bits(model)
+        _raise_to_32_bits(model, recorder)
         recorder.empty_cache()
     config = adaptation.peft_config()
     if config is None:
@@ -129,12 +137,14 @@ def adapt(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) 
     return model
 
 
-def _raise_to_32_bits(model: Any) -> None:
+def _raise_to_32_bits(model: Any, recorder: Recorder) -> None:
     """prepare_model_for_kbit_training of PEFT, without its choice of checkpointing."""
     for parameter in model.parameters():
         parameter.requires_grad = False
         if not isinstance(parameter, bitsandbytes.nn.Params4bit):
-            parameter.data = parameter.data.float()
+            raised = parameter.data.float()
+            recorder.watch(raised, "weights")
+            parameter.data = raised
 
 
 def _quantise(model: Any, quantisation: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the library's own name for it
+import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from core.memory.setup import Attention
@@ -15,23 +15,22 @@ from core.memory.setup import Attention
 aten = torch.ops.aten
 LOWER = frozenset(
     {
-        "linear", "matmul", "__matmul__", "__rmatmul__", "mm", "mv", "bmm", "addmm", "addmv", "addr",
-        "addbmm", "baddbmm", "einsum", "conv1d", "conv2d", "prelu", "scaled_dot_product_attention",
-        "_grouped_mm", "grouped_mm", "chain_matmul",
+        "linear", "matmul", "__matmul__", "__rmatmul__", "mm", "mv", "bmm", "addmm", "addmv",
+        "addr", "addbmm", "baddbmm", "einsum", "conv1d", "conv2d", "prelu", "grouped_mm",
+        "scaled_dot_product_attention", "_grouped_mm", "chain_matmul",
     }
 )  # fmt: skip
 """AT_FORALL_LOWER_PRECISION_FP of aten/src/ATen/autocast_mode.h, by their Python names."""
 FULL = frozenset(
     {
-        "acos", "asin", "cosh", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal", "rsqrt",
-        "sinh", "tan", "pow", "__pow__", "softplus", "layer_norm", "group_norm", "norm", "nll_loss",
-        "cross_entropy", "mse_loss", "l1_loss", "kl_div", "logsumexp", "prod", "softmax",
-        "log_softmax", "cumprod", "cumsum", "sum",
+        "acos", "asin", "cosh", "exp", "expm1", "log", "log10", "log2", "log1p", "reciprocal",
+        "rsqrt", "sinh", "tan", "pow", "__pow__", "softplus", "layer_norm", "group_norm", "norm",
+        "nll_loss", "cross_entropy", "mse_loss", "l1_loss", "kl_div", "logsumexp", "prod",
+        "softmax", "log_softmax", "cumprod", "cumsum", "sum",
     }
 )  # fmt: skip
 """AT_FORALL_FP32 and AT_FORALL_FP32_SET_OPT_DTYPE of the same file."""
 OPTIONAL_DTYPE = frozenset({"prod", "softmax", "log_softmax", "cumprod", "cumsum", "sum"})
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Routing(TorchFunctionMode):  # type: ignore[misc]
@@ -121,12 +120,13 @@ def attend(
     attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    *,
     scale: float | None = None,
-    enable_gqa: bool = False,
+    **_: Any,
 ) -> torch.Tensor:
     """The kernel that scaled_dot_product_attention takes on a GPU: flash if nothing forbids it."""
-    flash = attn_mask is None and query.dtype in HALF and query.shape[-1] <= 256
-    if kernel != "efficient" and flash:
+    half = query.dtype in (torch.float16, torch.bfloat16)
+    if kernel != "efficient" and attn_mask is None and half and query.shape[-1] <= 256:
         return _flash(query, key, value, dropout_p, is_causal, scale)
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
@@ -135,25 +135,26 @@ def attend(
     result = aten._scaled_dot_product_efficient_attention(
         query, key, value, bias, torch.is_grad_enabled(), dropout_p, is_causal, scale=scale
     )
-    return result[0]  # type: ignore[no-any-return]
+    return result[0]
 
 
 def attend_on_cpu(
-    kernel: Attention,
+    _kernel: Attention,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    *,
     scale: float | None = None,
-    enable_gqa: bool = False,
+    **_: Any,
 ) -> torch.Tensor:
     """The kernel that scaled_dot_product_attention takes on a processor."""
     result = aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
     )
-    return result[0]  # type: ignore[no-any-return]
+    return result[0]
 
 
 def _flash(
@@ -168,7 +169,7 @@ def _flash(
     result = aten._scaled_dot_product_flash_attention(
         query, key, value, dropout, causal, False, scale=scale
     )
-    return result[0][..., :width]  # type: ignore[no-any-return]
+    return result[0][..., :width]
 
 
 def _bias(mask: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
@@ -179,10 +180,10 @@ def _bias(mask: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torch.T
 
 
 def _dropout(
-    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    input: torch.Tensor, p: float = 0.5, training: bool = True, *_: Any, **__: Any
 ) -> torch.Tensor:
     """CUDA keeps a mask of one byte per number."""
-    return aten.native_dropout(input, p, True)[0] if training and p else input  # type: ignore[no-any-return]
+    return aten.native_dropout(input, p, True)[0] if training and p else input
 
 
 def _softmax(
@@ -190,7 +191,7 @@ def _softmax(
 ) -> torch.Tensor:
     """CUDA reads float16 and writes float32 in one kernel; bfloat16 is cast first."""
     if input.dtype == torch.float16 and dtype == torch.float32:
-        return aten._softmax(input, dim, True)  # type: ignore[no-any-return]
+        return aten._softmax(input, dim, True)
     return torch.softmax(input, dim, dtype=dtype)
 
 

@@ -17,9 +17,11 @@ SMALLEST_PAGED = 100_000
 """get_state_buffer of bitsandbytes: smaller states are not paged."""
 
 
-def make_optimizer(kind: Optimizer, parameters: list[torch.Tensor]) -> Any:
-    """What `step` asks for equals what the optimizer of that name asks for on a GPU."""
+def make_optimizer(kind: Optimizer, parameters: list[torch.Tensor], *, cuda: bool) -> Any:
+    """What `step` asks for equals what the optimizer of that name asks for on the device."""
     match kind:
+        case "adamw" if not cuda:
+            return torch.optim.AdamW(parameters, foreach=False)
         case "adamw":
             return torch.optim.AdamW(parameters, fused=True)
         case "adamw_foreach":

@@ -44,9 +44,7 @@ def _tell_places(base: Any, recorder: Recorder) -> None:
     lists = [module for module in base.modules() if isinstance(module, torch.nn.ModuleList)]
     layers = max(lists, key=len)
     for number, layer in enumerate(layers):
-        layer.register_forward_pre_hook(
-            lambda *_, name=f"layer {number}": recorder.enter(name)  # type: ignore[misc]
-        )
+        layer.register_forward_pre_hook(lambda *_, name=f"layer {number}": recorder.enter(name))
     layers[-1].register_forward_hook(lambda *_: recorder.enter(OUTPUT))
 
 
@@ -57,7 +55,7 @@ class Steps:
         self.model, self.setup = model, setup
         self.recorder, self.routing = recorder, routing
         self.trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(setup.optimizer, self.trained)
+        self.optimizer = make_optimizer(setup.optimizer, self.trained, cuda=setup.cuda)
 
     def run(self) -> None:
         """One optimizer step: forward and backward of every batch, clipping, update."""
@@ -96,13 +94,13 @@ class Steps:
                 outputs = call(num_items_in_batch=total)
         if self.setup.loss == "logits":
             outputs.logits = outputs.logits.float()  # accelerate's convert_outputs_to_fp32
-            return outputs.loss / self.setup.accumulation  # type: ignore[no-any-return]
-        return (-outputs.log_probs).sum() / total.clamp(min=1)  # type: ignore[no-any-return]
+            return outputs.loss / self.setup.accumulation
+        return (-outputs.log_probs).sum() / total.clamp(min=1)
 
     @property
     def device(self) -> torch.device:
         """Where the model is: on meta, or in a test on the processor."""
-        return self.trained[0].device  # type: ignore[no-any-return]
+        return self.trained[0].device
 
     def _inputs(self) -> dict[str, torch.Tensor]:
         shape = (self.setup.rows, self.setup.length)

@@ -36,12 +36,9 @@ def _put(changes: list[Change]) -> None:
 def _masks(*, padded: bool) -> list[Change]:
     """Whether rows are padded or packed is written in the mask; here it is known beforehand."""
 
-    def skip(
-        padding_mask: Any, q_length: int, kv_length: int, q_offset: int, kv_offset: int,
-        local_attention_size: int | None = None,
-    ) -> bool:  # fmt: skip
-        local = local_attention_size is not None and kv_length >= local_attention_size
-        return not local and not padded
+    def skip(*given: Any) -> bool:
+        _mask, _queries, keys, _query_offset, _key_offset, window = given
+        return not padded and (window is None or keys < window)
 
     masks = transformers.masking_utils
     return [

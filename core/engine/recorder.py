@@ -19,6 +19,8 @@ from core.memory.allocator import EMPTY_CACHE, Event
 Phase = Literal["load", "forward", "backward", "optimizer"]
 Kind = Literal["weights", "adapters", "gradients", "optimizer", "activations", "loss", "workspaces"]
 OUTPUT = "output layer"
+ACCUMULATE = "torch::autograd::AccumulateGrad"
+"""Has no number of its own; it runs right after the operation whose gradient it keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +106,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _where(self) -> str:
         node = torch._C._current_autograd_node() if self.phase == "backward" else None
-        if node is None:
-            return self.place
-        index = bisect.bisect(self._layers, node._sequence_nr(), key=lambda entry: entry[0])
-        return self._layers[index - 1][1]
+        if node is not None and node.name() != ACCUMULATE:
+            index = bisect.bisect(self._layers, node._sequence_nr(), key=lambda entry: entry[0])
+            self.place = self._layers[index - 1][1]
+        return self.place
 
     def _kind(self) -> Kind:
         if self.phase == "load":

@@ -60,7 +60,7 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
                 steps.run()
     except CoreError:
         raise
-    except Exception as error:  # noqa: BLE001 - libraries fail on meta tensors in any way they like
+    except Exception as error:  # libraries fail on meta tensors in any way they like
         kind = config.get("model_type")
         raise ModelError(
             f"A step of this model ({kind!s:.40}) cannot be traced: {first_line(error)}",

@@ -18,7 +18,7 @@ MATRIX_PRODUCTS = frozenset(
 Rule = Callable[[tuple[Any, ...], dict[str, Any]], list[int]]
 
 
-def _flash_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+def _flash_backward(args: tuple[Any, ...], _: dict[str, Any]) -> list[int]:
     """mha_bwd: 32-bit accumulator of dQ, softmax_d, and dK, dV for every query head."""
     query, key = args[1], args[2]
     rows, heads, length, width = query.shape
@@ -29,7 +29,7 @@ def _flash_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
     return sizes
 
 
-def _efficient_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+def _efficient_backward(args: tuple[Any, ...], _: dict[str, Any]) -> list[int]:
     """_efficient_attention_backward: delta, and a 32-bit accumulator of dQ for 16-bit inputs."""
     rows, heads, length, width = args[1].shape
     sizes = [rows * heads * round_up(length, 32) * 4]
@@ -38,7 +38,7 @@ def _efficient_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[i
     return sizes
 
 
-def _softmax_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+def _softmax_backward(args: tuple[Any, ...], _: dict[str, Any]) -> list[int]:
     """softmax_backward_cuda_out: `Tensor tmp = grad * output`."""
     return [args[0].numel() * args[0].element_size()]
 
@@ -46,7 +46,7 @@ def _softmax_backward(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int
 def _product_4bit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
     """gemm_4bit on long inputs: 32-bit constants if they are nested, then the whole matrix."""
     numbers = args[2][0] * args[2][1]
-    return _constants(kwargs.get("absmax_8bit")) + [numbers * args[0].element_size()]
+    return [*_constants(kwargs.get("absmax_8bit")), numbers * args[0].element_size()]
 
 
 def _constants(nested: Any) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from pydantic import Field, SerializeAsAny
+from pathlib import Path
+from typing import Literal
 
 from core.memory.setup import Setup
+from core.recipe import AnyAdaptation
 from core.value import Value
 
 
@@ -51,8 +51,8 @@ class Traced(Value):
 
 
 class Request(Value):
-    """What is to be traced: the configuration of a model, how it is adapted, and the step."""
+    """What is to be traced: a model folder or a config.json, how it is adapted, and the step."""
 
-    config: dict[str, Any]
-    adaptation: SerializeAsAny[Any] = Field(...)
+    model: Path
+    adaptation: AnyAdaptation
     setup: Setup
