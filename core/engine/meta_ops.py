@@ -41,6 +41,7 @@ class Routing(TorchFunctionMode):  # type: ignore[misc]
         self._attention = attention
         self._dtype = dtype
         self._cuda = cuda
+        self._stands_for = "cuda" if cuda else "cpu"
         self._casting = False
         self._cached: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -51,13 +52,13 @@ class Routing(TorchFunctionMode):  # type: ignore[misc]
             yield
             return
         outer, self._casting = self._casting, True
-        torch.set_autocast_enabled("cuda", True)
-        torch.set_autocast_dtype("cuda", self._dtype)
+        torch.set_autocast_enabled(self._stands_for, True)
+        torch.set_autocast_dtype(self._stands_for, self._dtype)
         try:
             yield
         finally:
             self._casting = outer
-            torch.set_autocast_enabled("cuda", outer)
+            torch.set_autocast_enabled(self._stands_for, outer)
             if not outer:
                 self._cached.clear()
 
@@ -72,7 +73,8 @@ class Routing(TorchFunctionMode):  # type: ignore[misc]
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if self._casting and "out" not in kwargs:
+        allowed = self._casting and torch.is_autocast_enabled(self._stands_for)
+        if allowed and "out" not in kwargs:
             args, kwargs = self._cast(name, args, kwargs)
         if name == "scaled_dot_product_attention":
             return (attend if self._cuda else attend_on_cpu)(self._attention, *args, **kwargs)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from contextlib import nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
 
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from core.engine.meta_ops import Routing
 from core.engine.meta_optim import make_optimizer
 from core.engine.recorder import OUTPUT, Recorder
 from core.memory.setup import Setup
@@ -20,7 +19,19 @@ MICRO_BATCHES = 2
 """The second batch of an accumulation meets gradients; all further ones are like it."""
 
 
-def prepare(model: Any, setup: Setup, recorder: Recorder, routing: Routing) -> None:
+class Precision(Protocol):
+    """Autocast: around a forward pass, and around layers that backward computes again."""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """What surrounds the forward pass of a model."""
+        ...
+
+    def again(self) -> AbstractContextManager[None]:
+        """What surrounds a layer that is computed again."""
+        ...
+
+
+def prepare(model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
     """Everything a trainer does to a model before the first step."""
     model.train()
     adapted = hasattr(model, "peft_config")
@@ -29,7 +40,7 @@ def prepare(model: Any, setup: Setup, recorder: Recorder, routing: Routing) -> N
         model.gradient_checkpointing_enable(
             gradient_checkpointing_kwargs={
                 "use_reentrant": False,
-                "context_fn": lambda: (nullcontext(), routing.again()),
+                "context_fn": lambda: (nullcontext(), precision.again()),
             }
         )
         if adapted:
@@ -51,9 +62,9 @@ def _tell_places(base: Any, recorder: Recorder) -> None:
 class Steps:
     """Runs optimizer steps; gradients are told from other memory when backward is over."""
 
-    def __init__(self, model: Any, setup: Setup, recorder: Recorder, routing: Routing) -> None:
+    def __init__(self, model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
         self.model, self.setup = model, setup
-        self.recorder, self.routing = recorder, routing
+        self.recorder, self.precision = recorder, precision
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(setup.optimizer, self.trained, cuda=setup.cuda)
 
@@ -87,7 +98,7 @@ class Steps:
         """SFTTrainer.compute_loss without what only counts and logs."""
         total = torch.ones((), dtype=torch.int64, device=self.device)
         call = functools.partial(self.model, **inputs, use_cache=False)
-        with self.routing.autocast():
+        with self.precision.autocast():
             if self.setup.loss == "fused":
                 outputs = call(fused_lm_head=True)
             else:

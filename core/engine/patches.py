@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 import transformers.masking_utils
 import trl.kernels.chunked_logprob
 import trl.trainer.utils
+from transformers.utils.generic import maybe_autocast
 
 Change = tuple[Any, str, Any]
 
@@ -59,14 +61,22 @@ def _optimizers() -> list[Change]:
 
 def _autocast(stands_for: str) -> list[Change]:
     """torch knows no autocast for meta tensors; it is asked about the device they stand for."""
-    enabled, dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
 
-    def translate(kinds: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(stands_for if kind == "meta" else kind for kind in kinds)
+    def translated(function: Any) -> Any:
+        def ask(*given: Any, **named: Any) -> Any:
+            if named.get("device_type") == "meta":
+                named["device_type"] = stands_for
+            return function(*(stands_for if one == "meta" else one for one in given), **named)
 
+        return ask
+
+    modules = list(sys.modules.values())
+    users = [m for m in modules if getattr(m, "maybe_autocast", None) is maybe_autocast]
     return [
-        (torch, "is_autocast_enabled", lambda *kinds: enabled(*translate(kinds))),
-        (torch, "get_autocast_dtype", lambda *kinds: dtype(*translate(kinds))),
+        (torch, "is_autocast_enabled", translated(torch.is_autocast_enabled)),
+        (torch, "get_autocast_dtype", translated(torch.get_autocast_dtype)),
+        (torch.autocast, "__init__", translated(torch.autocast.__init__)),
+        *((module, "maybe_autocast", translated(maybe_autocast)) for module in users),
     ]
 
 

@@ -12,7 +12,7 @@ from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.meta_step import Steps, prepare
+from core.engine.meta_step import Precision, Steps, prepare
 from core.engine.patches import patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
@@ -53,11 +53,8 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     load(model, recorder, adaptation, setup)
     model = adapt(model, adaptation, setup, recorder)
     try:
-        with patched(cuda=setup.cuda, padded=setup.padded), routing, recorder:
-            prepare(model, setup, recorder, routing)
-            steps = Steps(model, setup, recorder, routing)
-            for _ in range(STEPS):
-                steps.run()
+        with patched(cuda=setup.cuda, padded=setup.padded), routing:
+            take_steps(model, setup, recorder, routing)
     except CoreError:
         raise
     except Exception as error:  # libraries fail on meta tensors in any way they like
@@ -67,6 +64,15 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
             hint="The quick estimate still holds, with a wider margin.",
         ) from error
     return recorder
+
+
+def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
+    """Prepare a loaded and adapted model and train it for two steps, writing memory down."""
+    with recorder:
+        prepare(model, setup, recorder, precision)
+        steps = Steps(model, setup, recorder, precision)
+        for _ in range(STEPS):
+            steps.run()
 
 
 def _refuse_what_is_not_modelled(setup: Setup) -> None:
