@@ -18,7 +18,7 @@ from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
 from core.memory.allocator import Replay, replay, rounded
 from core.memory.setup import Setup
-from core.memory.traced import Part, Point, Traced
+from core.memory.traced import Point, Traced, TracedItem
 
 STEPS = 2
 """Optimizer states are born in the first; the second is like all that follow."""
@@ -31,13 +31,13 @@ def trace(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Trace
     plain = replay(recorder.events)
     note = recorder.notes[recorder.events[plain.moment].number]
     return Traced(
-        allocated=plain.peak_allocated,
-        reserved=plain.peak_reserved,
-        reserved_expandable=replay(recorder.events, expandable=True).peak_reserved,
-        tensors=highest(recorder.events, lambda n: recorder.notes[n].kind != "workspaces"),
+        allocated_bytes=plain.peak_allocated,
+        reserved_bytes=plain.peak_reserved,
+        expandable_bytes=replay(recorder.events, expandable=True).peak_reserved,
+        tensor_bytes=highest(recorder.events, lambda n: recorder.notes[n].kind != "workspaces"),
         phase=note.phase,
         layer=note.place,
-        parts=_parts(recorder, plain),
+        items=_items(recorder, plain),
         timeline=tuple(Point(event=event, bytes=size) for event, size in plain.timeline),
         seconds=time.perf_counter() - begun,
         versions=versions(),
@@ -94,10 +94,10 @@ def _autocast_dtype(setup: Setup) -> torch.dtype | None:
     return None if wide else {"bf16": torch.bfloat16, "fp16": torch.float16}[setup.dtype]
 
 
-def _parts(recorder: Recorder, found: Replay) -> tuple[Part, ...]:
+def _items(recorder: Recorder, found: Replay) -> tuple[TracedItem, ...]:
     """Bytes by kind at the peak, largest first."""
     sizes = {event.number: rounded(event.size) for event in recorder.events if event.size}
     sums: Counter[str] = Counter()
     for number in found.live:
         sums[recorder.notes[number].kind] += sizes[number]
-    return tuple(Part(kind=kind, bytes=size) for kind, size in sums.most_common())
+    return tuple(TracedItem(kind=kind, bytes=size) for kind, size in sums.most_common())

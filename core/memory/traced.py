@@ -10,7 +10,7 @@ from core.recipe import AnyAdaptation
 from core.value import Value
 
 
-class Part(Value):
+class TracedItem(Value):
     """One kind of memory at the moment of the peak, in bytes as the allocator counts them."""
 
     kind: str
@@ -25,24 +25,24 @@ class Point(Value):
 
 
 class Traced(Value):
-    """Memory of one training step, found by running it on tensors without numbers. Bytes.
+    """Memory of one training step, found by running it on tensors without numbers.
 
-    `allocated` and `reserved` are what `torch.cuda.max_memory_allocated` and
+    `allocated_bytes` and `reserved_bytes` are what `torch.cuda.max_memory_allocated` and
     `max_memory_reserved` would say; the driver's own context is not in them.
     """
 
     method: Literal["traced"] = "traced"
-    allocated: int
-    reserved: int
-    reserved_expandable: int
-    """With PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."""
-    tensors: int
+    allocated_bytes: int
+    reserved_bytes: int
+    expandable_bytes: int
+    """Reserved with PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."""
+    tensor_bytes: int
     """Peak of what tensors alone ask for: no workspaces, no rounding."""
     phase: str
     """When most is allocated: "load", "forward", "backward" or "optimizer"."""
     layer: str
     """Where in the model that is; empty outside of it."""
-    parts: tuple[Part, ...]
+    items: tuple[TracedItem, ...]
     """What is allocated at the peak, largest first."""
     timeline: tuple[Point, ...]
     seconds: float

@@ -168,10 +168,10 @@ def predicted(case: Case, device: str, model: Path) -> dict[str, object]:
         found = launch.trace(model, adaptation_of(case), setup_of(case, device))
     except CoreError as error:
         return {"traced_error": str(error)}
-    allocated = found.allocated if device == "cuda" else found.tensors
+    allocated = found.allocated_bytes if device == "cuda" else found.tensor_bytes
     return {
-        "traced_allocated": allocated, "traced_reserved": found.reserved,
-        "traced_expandable": found.reserved_expandable, "traced_seconds": round(found.seconds, 2),
+        "traced_allocated": allocated, "traced_reserved": found.reserved_bytes,
+        "traced_expandable": found.expandable_bytes, "traced_seconds": round(found.seconds, 2),
     }  # fmt: skip
 
 

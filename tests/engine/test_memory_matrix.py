@@ -42,7 +42,7 @@ def test_a_tiny_case_is_measured_as_it_is_predicted(tmp_path: Path) -> None:
     assert found["allocated"] == found["backward"]
     setup = memory_matrix.setup_of(case, "cpu")
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    expected = trace(config, memory_matrix.adaptation_of(case), setup).tensors
+    expected = trace(config, memory_matrix.adaptation_of(case), setup).tensor_bytes
     assert found["allocated"] == pytest.approx(expected, rel=0.001)
 
 

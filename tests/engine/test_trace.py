@@ -64,7 +64,7 @@ def test_a_traced_step_is_a_real_step(
         cuda=False, dtype="fp32", rows=ROWS, length=LENGTH, checkpointing=checkpointing == "on"
     )
     real = highest(measured.events)
-    traced = trace(config, recipe.adaptation, setup).tensors
+    traced = trace(config, recipe.adaptation, setup).tensor_bytes
     ahead = 2 * 3 * ROWS * LENGTH * 8
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
 
@@ -129,8 +129,8 @@ FAMILIES: list[dict[str, Any]] = [
 def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
     """Experts too: their matrix products take all tokens at once, however they are routed."""
     found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
-    assert found.tensors < found.allocated <= found.reserved
-    assert {part.kind for part in found.parts} >= {"weights", "adapters", "activations"}
+    assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
+    assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
 
 
 LLAMA_8B = SHAPES / "llama-3.1-8b.json"
@@ -139,15 +139,17 @@ LLAMA_8B = SHAPES / "llama-3.1-8b.json"
 def test_a_model_of_eight_billion_is_traced() -> None:
     """Weights by hand: 7.0e9 of 8.03e9 numbers in 4.127 bits, embeddings and norms in 16 bits."""
     found = trace(json.loads(LLAMA_8B.read_text()), QLora(), Setup(length=2048, checkpointing=True))
-    weights = next(part.bytes for part in found.parts if part.kind == "weights")
+    weights = next(item.bytes for item in found.items if item.kind == "weights")
     linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
     rest = 2 * 128256 * 4096 + 65 * 4096
     assert weights == pytest.approx(linear * 4.127 / 8 + rest * 2, rel=0.002)
-    assert sum(part.bytes for part in found.parts) == pytest.approx(found.allocated, rel=0.001)
+    assert sum(item.bytes for item in found.items) == pytest.approx(
+        found.allocated_bytes, rel=0.001
+    )
     assert found.phase == "backward"
     assert found.layer == "layer 31"
-    assert found.allocated <= found.reserved_expandable <= found.reserved * 1.01
-    assert max(point.bytes for point in found.timeline) == found.allocated
+    assert found.allocated_bytes <= found.expandable_bytes <= found.reserved_bytes * 1.01
+    assert max(point.bytes for point in found.timeline) == found.allocated_bytes
 
 
 def test_more_of_everything_takes_more() -> None:
@@ -155,10 +157,10 @@ def test_more_of_everything_takes_more() -> None:
     config["num_hidden_layers"] = 2
     base = Setup(rows=2, length=256, attention="flash")
     small_adapter = Lora()
-    small = trace(config, small_adapter, base).allocated
+    small = trace(config, small_adapter, base).allocated_bytes
 
     def changed(adaptation: Adaptation = small_adapter, **fields: Any) -> int:
-        return trace(config, adaptation, base.model_copy(update=fields)).allocated
+        return trace(config, adaptation, base.model_copy(update=fields)).allocated_bytes
 
     assert changed(rows=4) > small
     assert changed(padded=True) > small, "a mask expands keys and values and is kept"
@@ -197,7 +199,7 @@ def test_the_engine_answers_and_remembers(tmp_path: Path) -> None:
     found = launch.trace(tmp_path, QLora(), Setup(length=128))
     again = launch.trace(path, QLora(), Setup(length=128))
     assert again == found, "a second trace would have taken another number of seconds"
-    assert again.reserved > 0
+    assert again.reserved_bytes > 0
 
 
 def test_the_engine_refuses_in_a_sentence(tmp_path: Path) -> None:
