@@ -9,6 +9,7 @@ import peft
 import torch
 from bitsandbytes.functional import QuantState
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+from transformers.core_model_loading import dot_natural_key
 from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.quantizers.base import get_keys_to_not_convert
 
@@ -71,22 +72,23 @@ def base_dtype(adaptation: Adaptation, setup: Setup) -> torch.dtype:
 
 
 def load(model: Any, recorder: Recorder, adaptation: Adaptation, setup: Setup) -> None:
-    """Count the weights in the order in which loading asks for them.
+    """Count the weights in the order in which loading asks for them: by name, layer by layer.
 
     Transformers first asks for everything at once and gives it back, to make one large segment
     (caching_allocator_warmup), unless a plain loop loads to the host and moves the model then. A
     weight that is quantised passes through the device in 16 bits.
     """
+    named = list(model.named_parameters())
     if setup.cuda and (setup.engine == "trl" or adaptation.quantised):
         recorder.release(recorder.allocate(_loaded_bytes(model), "weights"))
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            if isinstance(parameter, bitsandbytes.nn.Params4bit):
-                _pack(parameter, recorder, base_dtype(adaptation, setup).itemsize)
-            else:
-                recorder.watch(parameter, "weights")
-        for buffer in module.buffers(recurse=False):
-            recorder.watch(buffer, "weights")
+        named.sort(key=lambda pair: dot_natural_key(pair[0]))
+    for _, parameter in named:
+        if isinstance(parameter, bitsandbytes.nn.Params4bit):
+            _pack(parameter, recorder, base_dtype(adaptation, setup).itemsize)
+        else:
+            recorder.watch(parameter, "weights")
+    for buffer in model.buffers():
+        recorder.watch(buffer, "weights")
 
 
 def _loaded_bytes(model: Any) -> int:

@@ -206,18 +206,15 @@ class Select(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, tensor: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Positions as 64-bit numbers, then the rows themselves."""
-        ctx.shape = tensor.shape
-        ctx.positions = torch.empty(
-            (mask.dim(), mask.numel()), dtype=torch.int64, device=tensor.device
-        )
-        return torch.empty(
-            (mask.numel(), *tensor.shape[mask.dim() :]), dtype=tensor.dtype, device=tensor.device
-        )
+        """The rows; their positions in 64 bits come first and go."""
+        ctx.shape, ctx.positions = tensor.shape, (mask.dim(), mask.numel())
+        _positions = tensor.new_empty(ctx.positions, dtype=torch.int64)
+        return tensor.new_empty((mask.numel(), *tensor.shape[mask.dim() :]))
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """index_put into zeros; two sorted lists of positions come and go."""
-        whole = torch.zeros(ctx.shape, dtype=gradient.dtype, device=gradient.device)
-        torch.empty_like(ctx.positions)
+        """index_put_with_sort_kernel: positions, one index of them, both sorted, into zeros."""
+        whole = gradient.new_zeros(ctx.shape)
+        _positions = gradient.new_empty(ctx.positions, dtype=torch.int64)
+        _sorted = gradient.new_empty((4, ctx.positions[-1]), dtype=torch.int64)
         return whole, None
