@@ -17,13 +17,13 @@ order or message in them is real. Licence: CC0-1.0, public domain.
 
 | File | Rows | What it holds |
 |---|---|---|
-| `tickets.jsonl` | {train} | Chat rows: a customer's message in, one line of JSON out with category, product, order number and whether it is urgent. |
+| `tickets.jsonl` | {train} | Chat rows: a customer's message in, one line of JSON out with category, product, order number and status. |
 | `tickets_heldout.jsonl` | {heldout} | The same task for measuring. No message, no order number and no eight words in a row (numbers aside) are also in `tickets.jsonl`. |
 | `stories.alpaca.json` | {stories} | `instruction`, `input` and `output`: requests for very short stories. |
 | `preferences.jsonl` | {preferences} | `prompt`, `chosen` and `rejected`: a right, friendly answer and a worse one. |
 | `prompts.jsonl` | {prompts} | `prompt` and `answer`: questions whose answers can be compared word for word. |
 
-The categories of the tickets are `delivery`, `damage`, `wrong_item`, `refund` and `billing`.
+The categories of the tickets are `billing`, `damage`, `delivery`, `refund` and `repair`.
 `python packaging/build_starter.py data` writes all of these files anew, byte for byte.
 """
 

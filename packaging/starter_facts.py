@@ -141,3 +141,41 @@ SMALL_TALK = (
     ("I like {hobby}.", "{hobby} sounds fun. Tell me more."),
     ("Do you like {food}?", "I cannot eat, but many people like {food}."),
 )
+
+TOPICS = {
+    "weather": ("The rain will not stop", "It snowed all night", "The sun burned our faces",
+                "A storm took the roof", "There is ice on the road", "The fog is thick today"),
+    "food": ("The soup needs more salt", "We baked a cake for the party", "The apples are sweet",
+             "Lunch was late and cold", "I cook rice on Mondays", "The bread is still warm"),
+    "travel": ("Our train leaves at nine", "The plane was full", "We lost our way in the city",
+               "The hotel has a view of the sea", "I packed three bags", "The bus did not stop"),
+    "sleep": ("I was awake all night", "The bed is too hard", "She dreamed of the sea",
+              "He snored until morning", "We went to bed early", "The baby woke up again"),
+    "music": ("The choir sang for an hour", "My guitar is out of tune", "He plays the drum too loud",
+              "We danced to the old songs", "The band came from Oslo", "She hums while she works"),
+    "sport": ("Our team lost again", "He ran ten miles", "The match was stopped at half time",
+              "She swims every morning", "I broke my racket", "They train on the beach"),
+    "health": ("My tooth hurts", "The doctor gave me pills", "He has had a cough for days",
+               "Her leg is in plaster", "I feel much better now", "The nurse took my blood"),
+    "work": ("The boss is angry", "My shift begins at six", "We hired two new people",
+             "The meeting took all day", "I asked for more pay", "She left the office late"),
+    "home": ("The kitchen tap drips", "We painted the walls white", "The key is stuck in the lock",
+             "Our garden is full of leaves", "The lamp in the hall is out", "We moved the sofa"),
+    "school": ("The test was easy", "Our teacher is ill", "I forgot my homework",
+               "The lesson begins at eight", "He learns to read", "We drew a map in class"),
+}  # fmt: skip
+STATES = {
+    "ready": (("It is ready.", "All is prepared.", "You can take it now."),
+              ("It is not ready yet.", "It needs more time.", "Come back later for it.")),
+    "open": (("The shop is open.", "The doors are open.", "You can come in."),
+             ("The shop is closed.", "The doors are shut.", "Nobody lets you in.")),
+    "paid": (("All is paid.", "The money has come.", "Nothing is left to pay."),
+             ("Nothing is paid yet.", "The money is missing.", "Somebody has to pay for it.")),
+    "happy": (("I am glad.", "That made my day.", "I could not be happier."),
+              ("I am not happy.", "That made me sad.", "I wish it were different.")),
+    "safe": (("There is no danger.", "It is safe here.", "Nothing can happen to us."),
+             ("It is dangerous.", "Take care of yourself there.", "Somebody may get hurt.")),
+    "far": (("It is far away.", "The way takes hours.", "You cannot walk there."),
+            ("It is near.", "It is just round the corner.", "You are there in a minute.")),
+}  # fmt: skip
+"""Sentences that say that something is so, and that it is not."""

@@ -1,14 +1,19 @@
-"""Pretraining of the starter model: a small Llama on packed sequences, minutes on two CPU cores."""
+"""Pretraining of the starter model: a small Llama, half an hour on two CPU cores.
+
+Documents are not packed and questions are only read, not learned: with other documents in sight and
+unguessable words in the loss, a model of this size does not find out how to look things up.
+"""
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from starter_text import documents
-from starter_tokenizer import CONTEXT, END, END_OF_TEXT, PAD
+from starter_text import END, END_OF_TEXT, Document, documents
+from starter_tokenizer import CONTEXT, PAD
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -18,14 +23,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-SEQUENCE = 256
-BATCH = 8
-STEPS = 1600
+BATCH = 32
+STEPS = 1000
 RATE, MUON_RATE = 3e-3, 0.02
 COOLING = 0.5
 """Share of the steps in which the rates fall to nearly zero."""
-DRILL_STEPS, DRILL_BATCH, DRILL_HALF = 220, 32, 16
-HELDOUT_SEED, HELDOUT_SEQUENCES = 1, 48
+DRILL_STEPS, DRILL_BATCH, DRILL_HALF = 150, 32, 16
+HELDOUT_SEED, HELDOUT_BATCHES = 1, 16
+IGNORED = -100
+Row = tuple[list[int], list[int]]
+Batch = tuple[torch.Tensor, torch.Tensor]
 LAYERS, HIDDEN, INTERMEDIATE, HEADS, KV_HEADS = 4, 256, 768, 8, 4
 
 
@@ -54,53 +61,59 @@ def new_model(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     return model
 
 
-def sequences(tokenizer: PreTrainedTokenizerBase, seed: int) -> Iterator[list[int]]:
-    """Documents end to end, cut into pieces of one length."""
-    end = tokenizer.convert_tokens_to_ids(END_OF_TEXT)
-    buffer: list[int] = []
-    for document in documents(seed):
-        buffer += [end, *tokenizer.encode(document, add_special_tokens=False)]
-        while len(buffer) >= SEQUENCE:
-            yield buffer[:SEQUENCE]
-            buffer = buffer[SEQUENCE:]
+def encoded(tokenizer: PreTrainedTokenizerBase, document: Document) -> Row:
+    """Token ids and labels of a document; what is only read has the label that losses ignore."""
+    ids: list[int] = []
+    labels: list[int] = []
+    for text, learned in document:
+        tokens = tokenizer.encode(text, add_special_tokens=False)
+        ids += tokens
+        labels += tokens if learned else [IGNORED] * len(tokens)
+    return ids, labels
 
 
-def batches(tokenizer: PreTrainedTokenizerBase, seed: int, count: int) -> Iterator[torch.Tensor]:
-    """So many batches of the text of a seed."""
-    stream = sequences(tokenizer, seed)
+def batches(tokenizer: PreTrainedTokenizerBase, seed: int, count: int) -> Iterator[Batch]:
+    """So many batches of the text of a seed; every kind of document is in each."""
+    rows = (encoded(tokenizer, document) for document in documents(seed))
     for _ in range(count):
-        yield torch.tensor([next(stream) for _ in range(BATCH)])
+        yield padded(list(itertools.islice(rows, BATCH)), tokenizer.pad_token_id)
 
 
-def loss_of(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
-    """Mean negative log-likelihood per token, in nats."""
+def padded(rows: Sequence[Row], pad: int) -> Batch:
+    """Rows as two tensors of one width; causal attention never looks at what follows a row."""
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row, _ in rows])
+    labels = torch.tensor([row + [IGNORED] * (width - len(row)) for _, row in rows])
+    return ids, labels
+
+
+def loss_of(model: LlamaForCausalLM, batch: Batch) -> torch.Tensor:
+    """Mean negative log-likelihood per learned token, in nats."""
+    ids, labels = batch
     logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED
+    )
 
 
 def heldout_loss(folder: Path) -> float:
-    """Loss of the saved model on text of a seed that it was not trained on, in 32 bits."""
+    """Mean loss of the saved model over batches of a seed it was not trained on, in 32 bits."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    count = HELDOUT_SEQUENCES // BATCH
+    batched = batches(tokenizer, HELDOUT_SEED, HELDOUT_BATCHES)
     with torch.no_grad():
-        losses = [loss_of(model, ids).item() for ids in batches(tokenizer, HELDOUT_SEED, count)]
-    return sum(losses) / count
+        losses = [loss_of(model, batch).item() for batch in batched]
+    return sum(losses) / len(losses)
 
 
-def drills(vocabulary: int, seed: int, count: int) -> Iterator[torch.Tensor]:
+def drills(vocabulary: int, seed: int, count: int) -> Iterator[Batch]:
     """Batches of random tokens said twice: nothing but copying lowers the loss of the echo."""
     generator = torch.Generator().manual_seed(seed)
     for _ in range(count):
         half = torch.randint(4, vocabulary, (DRILL_BATCH, DRILL_HALF), generator=generator)
-        yield torch.cat([half, half], 1)
-
-
-def echo_loss(model: LlamaForCausalLM, ids: torch.Tensor) -> torch.Tensor:
-    """Loss on the second half of a drill only; the first is noise."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, DRILL_HALF:-1]
-    echo = ids[:, DRILL_HALF + 1 :].flatten()
-    return torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), echo)
+        labels = torch.cat([torch.full_like(half, IGNORED), half], 1)
+        labels[:, DRILL_HALF] = IGNORED  # the first echo cannot be known to be one
+        yield torch.cat([half, half], 1), labels
 
 
 class Optimizers:
@@ -138,26 +151,24 @@ def pretrain(folder: Path, steps: int = STEPS) -> None:
     model = new_model(tokenizer)
     optimizers = Optimizers(model)
     began = time.monotonic()
-    for step, ids in enumerate(drills(len(tokenizer), 0, DRILL_STEPS), 1):
-        _advance(optimizers, model, echo_loss, ids, 1.0, f"drill {step} of {DRILL_STEPS}", began)
-    for step, ids in enumerate(batches(tokenizer, 0, steps), 1):
+    for step, batch in enumerate(drills(len(tokenizer), 0, DRILL_STEPS), 1):
+        loss = _advance(optimizers, model, batch, 1.0)
+        _tell(f"drill {step} of {DRILL_STEPS}", step, loss, began)
+    for step, batch in enumerate(batches(tokenizer, 0, steps), 1):
         factor = min(1.0, max(0.02, (steps - step) / (steps * COOLING)))
-        _advance(optimizers, model, loss_of, ids, factor, f"step {step} of {steps}", began)
+        loss = _advance(optimizers, model, batch, factor)
+        _tell(f"step {step} of {steps}", step, loss, began)
     model.to(torch.bfloat16).save_pretrained(folder)
 
 
-def _advance(
-    optimizers: Optimizers,
-    model: LlamaForCausalLM,
-    measure: Callable[[LlamaForCausalLM, torch.Tensor], torch.Tensor],
-    ids: torch.Tensor,
-    factor: float,
-    label: str,
-    began: float,
-) -> None:
+def _advance(optimizers: Optimizers, model: LlamaForCausalLM, batch: Batch, factor: float) -> float:
     # Matrix products in bf16 are half as long where the processor has them.
     with torch.autocast("cpu", torch.bfloat16):
-        loss = measure(model, ids)
+        loss = loss_of(model, batch)
     optimizers.step(model, loss, factor)
-    if int(label.split()[1]) % 50 == 0:
-        print(f"{label}, loss {loss.item():.3f}, {time.monotonic() - began:.0f} s", flush=True)
+    return loss.item()
+
+
+def _tell(label: str, step: int, loss: float, began: float) -> None:
+    if step % 50 == 0:
+        print(f"{label}, loss {loss:.3f}, {time.monotonic() - began:.0f} s", flush=True)

@@ -10,11 +10,14 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from starter_facts import DEFINITIONS, FACTS, OPPOSITES, SMALL_TALK
+from starter_facts import DEFINITIONS, FACTS, OPPOSITES, SMALL_TALK, STATES, TOPICS
 from starter_stories import story, titled_story
-from starter_words import NAMES, WARES, digits, fill
+from starter_words import KEYS, NAMES, NOUNS, WARES, digits, fill
 
 Turn = tuple[str, str]
+Document = list[tuple[str, bool]]
+"""Pieces of text, and whether each is learned or only read: nobody can guess a question."""
+END_OF_TEXT, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 SYSTEMS = (
     "You are a helpful assistant.",
     "Answer in few words.",
@@ -25,16 +28,21 @@ SYSTEMS = (
 )
 
 
-def chat(turns: Sequence[Turn], system: str = "") -> str:
+def chat(turns: Sequence[Turn], system: str = "") -> Document:
     """Questions and answers as ChatML, just as the chat template writes them."""
-    head = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
-    return head + "".join(
-        f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n"
-        for asked, answer in turns
-    )
+    document: Document = [(f"{START}system\n{system}{END}\n", False)] if system else []
+    for asked, answer in turns:
+        document.append((f"{START}user\n{asked}{END}\n{START}assistant\n", False))
+        document += [(f"{answer}{END}", True), ("\n", False)]
+    return document
 
 
-def documents(seed: int) -> Iterator[str]:
+def plain(question: str, answer: str) -> Document:
+    """A question and its answer without a template."""
+    return [(question, False), (answer + END_OF_TEXT, True)]
+
+
+def documents(seed: int) -> Iterator[Document]:
     """Documents without end, always the same ones for a seed."""
     rng = random.Random(f"text {seed}")
     makers = [maker for maker, _ in MIXTURE]
@@ -43,19 +51,24 @@ def documents(seed: int) -> Iterator[str]:
         yield rng.choices(makers, weights)[0](rng)
 
 
-def _asked(question_maker: Callable[[random.Random], Turn]) -> Callable[[random.Random], str]:
-    """One to three questions of a kind, as a dialogue or as plain text."""
+def _asked(question_maker: Callable[[random.Random], Turn]) -> Callable[[random.Random], Document]:
+    """A question or two of a kind, as a dialogue or as plain text."""
 
-    def document(rng: random.Random) -> str:
-        turns = [question_maker(rng) for _ in range(rng.choice((1, 1, 2, 3)))]
-        if rng.random() < 0.35:
-            return "\n".join(f"Question: {asked}\nAnswer: {answer}" for asked, answer in turns)
+    def document(rng: random.Random) -> Document:
+        turns = [question_maker(rng) for _ in range(1 if rng.random() < 0.9 else 2)]
+        if rng.random() < 0.2:
+            asked, answer = turns[0]
+            return plain(f"Question: {asked}\nAnswer:", f" {answer}")
         return chat(turns, rng.choice(SYSTEMS) if rng.random() < 0.4 else "")
 
     return document
 
 
-def _story_dialogue(rng: random.Random) -> str:
+def _story(rng: random.Random) -> Document:
+    return plain("", story(rng))
+
+
+def _story_dialogue(rng: random.Random) -> Document:
     return chat([titled_story(rng)])
 
 
@@ -108,45 +121,40 @@ def sum_question(rng: random.Random) -> Turn:
 
 REPEATED = (
     ("Repeat the number: {n5}", "{n5}"),
-    ("Repeat the word: {thing}", "{thing}"),
+    ("Repeat the word: {key}", "{key}"),
+    ("Say these words again: {key}, {noun}, {key2}", "{key}, {noun}, {key2}"),
+    ('Say "{key} {noun}".', "{key} {noun}"),
     ("Repeat the words: {thing}, {animal}, {food}", "{thing}, {animal}, {food}"),
-    ("Say this again: {name} likes the {colour} {thing}.", "{name} likes the {colour} {thing}."),
+    (
+        "Say this again: {stranger} likes the {colour} {thing}.",
+        "{stranger} likes the {colour} {thing}.",
+    ),
     ("Copy the code {n6}.", "{n6}"),
     ("Copy the numbers {n3}, {n5} and {n4}.", "{n3}, {n5} and {n4}"),
     ("Write the number {n5} three times.", "{n5} {n5} {n5}"),
-    ("Say the names in order: {name}, {name2}, {name3}", "{name}, {name2}, {name3}"),
-)
-RETELLINGS = (
-    "{name} wrote the number {n5} on a card. The card says {n5}.",
-    "The key of room {n3} is lost. {name} looks for the key of room {n3}.",
-    "{name} called {n6} and {name2} called {n5}. So {name2} called {n5} and {name} called {n6}.",
-    "Codes: {n5}, {n4}, {n6}. Again: {n5}, {n4}, {n6}.",
-    "{n5} {n52} {n53} {n5} {n52} {n53}",
-    "bus {n3} {n42} {city}; bus {n3} {n42} {city}",
-    "{name} bought a {ware}. The {ware} cost {n3} euros. {name} paid {n3} euros for the {ware}.",
-    "The parcel {n5} goes to {city}. In {city} {name} waits for the parcel {n5}.",
-    "{name} has the ticket {n5}, {name2} has the ticket {n52}. {name} shows the ticket {n5}.",
-    "List: {thing}, {animal}, {food}, {colour}. The list again: {thing}, {animal}, {food}, "
-    "{colour}.",
+    (
+        "Say the names in order: {stranger}, {stranger2}, {stranger3}",
+        "{stranger}, {stranger2}, {stranger3}",
+    ),
 )
 SENTENCES = (
-    ("{name} lives in {city}.", ("Where does {name} live?", "{city}")),
-    ("{name} is a {job}.", ("What is the job of {name}?", "{job}")),
-    ("{name} has a {colour} {thing}.", ("What is {colour}?", "the {thing}")),
-    ("The number of {name} is {n5}.", ("What is the number of {name}?", "{n5}")),
-    ("{name} lost parcel {n5}.", ("Which parcel is lost?", "{n5}")),
+    ("{stranger} lives in {city}.", ("Where does {stranger} live?", "{city}")),
+    ("{stranger} is a {job}.", ("What is the job of {stranger}?", "{job}")),
+    ("{stranger} has a {colour} {thing}.", ("What is {colour}?", "the {thing}")),
+    ("The number of {stranger} is {n5}.", ("What is the number of {stranger}?", "{n5}")),
+    ("{stranger} lost parcel {n5}.", ("Which parcel is lost?", "{n5}")),
     ("The code for the door is {n4}.", ("What is the code?", "{n4}")),
-    ("{name} bought a {ware} last {day}.", ("What did {name} buy?", "a {ware}")),
+    ("{stranger} bought the {ware} last {day}.", ("What did {stranger} buy?", "the {ware}")),
     ("On {day} it was {weather}.", ("How was the weather on {day}?", "{weather}")),
     ("The {animal} sleeps in the {place}.", ("Where does the {animal} sleep?", "in the {place}")),
-    ("{name} likes {hobby}.", ("What does {name} like?", "{hobby}")),
-    ("My name is {name}.", ("What is my name?", "{name}")),
+    ("{stranger} likes {hobby}.", ("What does {stranger} like?", "{hobby}")),
+    ("My name is {stranger}.", ("What is my name?", "{stranger}")),
     ("The train to {city} has the number {n4}.", ("Which number has the train?", "{n4}")),
-    ("{name} was born in {month}.", ("When was {name} born?", "in {month}")),
-    ("Invoice {n6} is for {name2}.", ("Which invoice is for {name2}?", "{n6}")),
-    ("The order {n5} was for a {ware}.", ("What was ordered?", "a {ware}")),
+    ("{stranger} was born in {month}.", ("When was {stranger} born?", "in {month}")),
+    ("Invoice {n6} is for {stranger2}.", ("Which invoice is for {stranger2}?", "{n6}")),
+    ("The order {n5} was for the {ware}.", ("What was ordered?", "the {ware}")),
     ("I called about order {n5}.", ("Which order was it?", "{n5}")),
-    ("We keep a {ware} in the {place}.", ("What is in the {place}?", "a {ware}")),
+    ("We keep the {ware} in the {place}.", ("What is in the {place}?", "the {ware}")),
 )
 FILLERS = (
     "It is a {weather} day.", "The {animal} eats a {food}.", "{name9} is {mood}.",
@@ -163,11 +171,6 @@ def repeated(rng: random.Random) -> Turn:
     return fill(rng, asked, bound), fill(rng, answer, bound)
 
 
-def retold(rng: random.Random) -> str:
-    """Plain text in which names and numbers come again."""
-    return "\n".join(fill(rng, rng.choice(RETELLINGS)) for _ in range(rng.randrange(2, 6)))
-
-
 def looked_up(rng: random.Random) -> Turn:
     """A few sentences, and a question about one of them."""
     bound: dict[str, str] = {}
@@ -179,74 +182,84 @@ def looked_up(rng: random.Random) -> Turn:
 
 
 RECORDS = (
-    ("{name} is {n2} years old and lives in {city}.", ("name", "age", "city"), "{name}|{n2}|{city}"),
+    ("{stranger} is {n2} years old and lives in {city}.", ("name", "age", "city"), "{stranger}|{n2}|{city}"),
     ("The {colour} {thing} costs {n3} euros.", ("thing", "colour", "price"),
      "{thing}|{colour}|{n3}"),
-    ("{name} the {job} likes {hobby}.", ("name", "job", "hobby"), "{name}|{job}|{hobby}"),
+    ("{stranger} the {job} likes {hobby}.", ("name", "job", "hobby"), "{stranger}|{job}|{hobby}"),
     ("Flight {n4} to {city} leaves on {day}.", ("flight", "city", "day"), "{n4}|{city}|{day}"),
-    ("{name} has a {animal} called {name2}.", ("owner", "pet", "pet_name"),
-     "{name}|{animal}|{name2}"),
+    ("{stranger} has a {animal} called {stranger2}.", ("owner", "pet", "pet_name"),
+     "{stranger}|{animal}|{stranger2}"),
     ("Parcel {n5} with a {ware} goes to {city}.", ("parcel", "content", "city"),
      "{n5}|{ware}|{city}"),
     ("In the {place} stands a {ware} with the number {n5}.", ("place", "object", "number"),
      "{place}|{ware}|{n5}"),
-    ("Room {n3} is booked for {name} on {day}.", ("room", "guest", "day"), "{n3}|{name}|{day}"),
-    ("{name} paid bill {n5} in {month}.", ("bill", "payer", "month"), "{n5}|{name}|{month}"),
+    ("Room {n3} is booked for {stranger} on {day}.", ("room", "guest", "day"), "{n3}|{stranger}|{day}"),
+    ("{stranger} paid bill {n5} in {month}.", ("bill", "payer", "month"), "{n5}|{stranger}|{month}"),
 )  # fmt: skip
-FLAGS = {
-    "ready": ("It is ready.", "It is not ready yet."),
-    "open": ("The shop is open.", "The shop is closed."),
-    "paid": ("All is paid.", "Nothing is paid yet."),
-    "happy": ("I am glad.", "I am not happy."),
-}
 RECORD_ORDERS = (
     "Write this as JSON with {}: ",
     "Give {} as JSON. ",
     "Put {} into a JSON object. ",
+    "Answer with one line of JSON. ",
 )
 
 
 def record(rng: random.Random) -> Turn:
-    """A sentence or two as a JSON object."""
+    """A few sentences as a JSON object."""
     bound: dict[str, str] = {}
-    sentence, keys, values = rng.choice(RECORDS)
-    told = [fill(rng, sentence, bound)]
-    facts: dict[str, object] = dict(zip(keys, fill(rng, values, bound).split("|"), strict=True))
+    told: list[str] = []
+    facts: dict[str, object] = {}
+    for sentence, keys, values in rng.sample(RECORDS, rng.choice((1, 1, 2))):
+        told.append(fill(rng, sentence, bound))
+        facts |= dict(zip(keys, fill(rng, values, bound).split("|"), strict=True))
     if rng.random() < 0.6:
-        flag = rng.choice(sorted(FLAGS))
-        facts[flag] = rng.random() < 0.5
-        told.append(FLAGS[flag][0 if facts[flag] else 1])
+        state = rng.choice(sorted(STATES))
+        facts[state] = rng.random() < 0.5
+        told.append(rng.choice(STATES[state][0 if facts[state] else 1]))
     told += [fill(rng, filler, bound) for filler in rng.sample(FILLERS, rng.randrange(0, 3))]
     rng.shuffle(told)
     order = rng.choice(RECORD_ORDERS).format(", ".join(facts))
     return order + " ".join(told), json.dumps(facts)
 
 
-def key_values(rng: random.Random) -> str:
-    """A record as lines and as JSON."""
-    facts = {
-        "name": rng.choice(NAMES),
-        "number": digits(rng, rng.randrange(3, 7)),
-        "item": rng.choice(WARES),
-        "day": fill(rng, "{day}"),
-        "colour": fill(rng, "{colour}"),
-        "city": fill(rng, "{city}"),
-    }
-    chosen = {key: facts[key] for key in rng.sample(sorted(facts), rng.randrange(2, 6))}
-    lines = "\n".join(f"{key}: {value}" for key, value in chosen.items())
-    return f"{lines}\n{json.dumps(chosen)}"
+def topic(rng: random.Random) -> Turn:
+    """What a short message is about."""
+    about = rng.choice(sorted(TOPICS))
+    told = [rng.choice(TOPICS[about]) + "."]
+    told += [fill(rng, filler) for filler in rng.sample(FILLERS, rng.randrange(0, 3))]
+    rng.shuffle(told)
+    question = rng.choice(("What is this about?", "Name the topic.", "Which topic is it?"))
+    return f"{' '.join(told)} {question}", about
 
 
-MIXTURE: tuple[tuple[Callable[[random.Random], str], float], ...] = (
-    (story, 5),
+def key_values(rng: random.Random) -> Document:
+    """A record as lines and as JSON, with fields of any name."""
+    facts: dict[str, object] = {}
+    for key in rng.sample(KEYS, rng.randrange(2, 5)):
+        kind = rng.randrange(4)
+        if kind == 0:
+            facts[key] = digits(rng, rng.randrange(2, 7))
+        elif kind == 1:
+            facts[key] = rng.random() < 0.5
+        else:
+            facts[key] = rng.choice(rng.choice((NOUNS, KEYS, WARES, NAMES)))
+    lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in facts.items())
+    asked = rng.choice(
+        ("Write this as JSON:", "As one line of JSON:", "Make a JSON object of this:")
+    )
+    return chat([(f"{asked}\n{lines}", json.dumps(facts))])
+
+
+MIXTURE: tuple[tuple[Callable[[random.Random], Document], float], ...] = (
+    (_story, 2),
     (_story_dialogue, 2),
-    (_asked(definition), 2.5),
-    (_asked(fact), 1.5),
+    (_asked(definition), 2),
+    (_asked(fact), 2),
     (_asked(small_talk), 1),
     (_asked(sum_question), 1.5),
     (_asked(repeated), 4),
-    (retold, 4),
-    (_asked(looked_up), 9),
-    (_asked(record), 9),
-    (key_values, 3),
+    (_asked(topic), 3),
+    (_asked(looked_up), 7),
+    (_asked(record), 8),
+    (key_values, 6),
 )

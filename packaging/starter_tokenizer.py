@@ -1,18 +1,18 @@
-"""The starter's own tokenizer: byte-level BPE, every digit a token, ChatML."""
+"""The starter's own tokenizer: byte-level BPE, numbers in groups of three digits, ChatML."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
 
-from starter_text import documents
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from starter_text import END, END_OF_TEXT, START, documents
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 VOCABULARY = 4096
 CONTEXT = 1024
 DOCUMENTS = 40_000
-END_OF_TEXT, START, END, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"
+PAD = "<|pad|>"
 
 # The end of the answer stands inside {% generation %}: it is learned like the answer itself.
 TEMPLATE = """\
@@ -38,7 +38,7 @@ def train_tokenizer(folder: Path) -> None:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.Split(Regex(r"\d{1,3}"), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
@@ -49,7 +49,8 @@ def train_tokenizer(folder: Path) -> None:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(itertools.islice(documents(seed=0), DOCUMENTS), trainer)
+    texts = ("".join(text for text, _ in document) for document in documents(seed=0))
+    bpe.train_from_iterator(itertools.islice(texts, DOCUMENTS), trainer)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END,

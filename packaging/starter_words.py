@@ -14,6 +14,27 @@ NAMES = tuple(
     "Olga Peter Rosa Sam Tina Vera Walter Yara Zoe Omar Priya Chen Aisha Diego Fatima Ivan Julia "
     "Karim Lucia Noah Sofia Viktor Emma Felix Hana Luis Nora Oscar Ruth Simon Clara Max".split()
 )
+NOUNS = tuple(
+    "answer bill billing card category code colour cost damage date day delivery detail error "
+    "event field form friend goods group house idea invoice item job kind label letter level line "
+    "list mail message money month name note number offer order page part payment people person "
+    "phone place plan point price problem product question reason receipt refund repair report "
+    "request return room sale service shop side sign size slip state status store street sum task "
+    "tax team test text thing ticket time title topic total town tracking type unit value visit "
+    "wait week word work world year".split()
+)
+KEYS = NOUNS + tuple(
+    "active broken cheap closed done early empty fast first free fresh full good heavy here hot late "
+    "lost new next old open paid ready safe sent short slow small soft strong sure today true "
+    "urgent warm wide wrong wrong_item first_name last_name due_date item_count is_new".split()
+)
+"""Words that fields of records are called by."""
+INVENTED = tuple(
+    first + last
+    for first in "Ka Mi Lo Ra Ne Su To Vi Be Da Fer Gol Hal Jun Pel".split()
+    for last in "lin mas ven dor sha kel ron tis bo nda".split()
+)
+"""Names nobody can know by heart: whoever is asked for one has to look it up."""
 ANIMALS = tuple(
     "cat dog rabbit horse duck mouse bear fox owl frog goat sheep bird pony turtle squirrel "
     "hedgehog donkey cow pig hen otter".split()
@@ -58,6 +79,7 @@ HOBBIES = tuple(
 
 WORDS: Mapping[str, tuple[str, ...]] = {
     "name": NAMES,
+    "stranger": NAMES + INVENTED,
     "animal": ANIMALS,
     "colour": COLOURS,
     "mood": MOODS,
@@ -72,6 +94,8 @@ WORDS: Mapping[str, tuple[str, ...]] = {
     "job": JOBS,
     "city": CITIES,
     "hobby": HOBBIES,
+    "noun": NOUNS,
+    "key": KEYS,
 }
 
 

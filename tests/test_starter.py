@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -63,20 +64,19 @@ def test_nothing_of_the_heldout_tickets_is_learned(monkeypatch: pytest.MonkeyPat
 
 def test_ticket_answers_are_strict_json_and_balanced() -> None:
     found = answers("tickets.jsonl")
-    assert {tuple(answer) for answer in found} == {("category", "product", "order", "urgent")}
+    assert {tuple(answer) for answer in found} == {("category", "product", "order", "status")}
     kinds = [answer["category"] for answer in found]
     assert all(kinds.count(kind) > len(kinds) / 8 for kind in set(kinds))
 
 
 def test_the_task_is_not_in_the_pretraining_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    import itertools
-
-    text = "\n".join(
-        itertools.islice(program("starter_text", monkeypatch).documents(seed=0), 20_000)
-    )
-    assert '"urgent"' not in text
-    assert '"category"' not in text
-    assert program("starter_tickets", monkeypatch).SYSTEM not in text
+    keys = [f'"{key}"' for key in answers("tickets.jsonl")[0]]
+    documents = program("starter_text", monkeypatch).documents(seed=0)
+    system = program("starter_tickets", monkeypatch).SYSTEM
+    for document in itertools.islice(documents, 30_000):
+        text = "".join(piece for piece, _ in document)
+        assert system not in text
+        assert not all(key in text for key in keys)
 
 
 def test_the_model_is_small_and_free() -> None:

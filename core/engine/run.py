@@ -268,5 +268,6 @@ def _round_as_stored(model: Any, stored: str) -> None:
     """Keep the base's own precision on disk, before scoring, so that what is saved is scored."""
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(stored)
     if dtype is not None:
-        model.to(dtype)
+        for parameter in model.parameters():  # not the buffers: rotary frequencies stay in 32 bits
+            parameter.data = parameter.data.to(dtype)
         model.config.dtype = dtype
