@@ -66,7 +66,12 @@ _LEFT_OUT = {
     "system_only": ("nothing but a system message", "Add a question and an answer."),
     "not_text": ("something else than text", "Put the value in quotes or delete these rows."),
     "broken_text": ("broken characters", "Export the data again as UTF-8."),
-    "same_answers": ("chosen and rejected are the same", "Make the two answers differ."),
+    "same_answers": ("better and worse answer are the same", "Make the answers differ."),
+    "few_answers": ("fewer than two answers to rank", "Add answers or delete these rows."),
+    "bad_tool_call": (
+        "a tool call that cannot be read",
+        'Write {"function": {"name": ..., "arguments": {...}}}, or delete these rows.',
+    ),
     "wrong_shape": ("built differently from the others", "Give every row the same columns."),
 }
 """Why rows cannot be used, and what to do."""
