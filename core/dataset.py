@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,29 +65,22 @@ class DataFacts(Value):
     """The first rows as they stand in the file, long texts shortened."""
 
 
-Look = Callable[[int, list[Message], Mapping[str, Any]], None]
-"""Is shown the line, the messages and the columns of every usable row."""
-
-
 def inspect_data(
-    path: Path,
-    *,
-    format: str = "auto",
-    columns: Mapping[str, str] | None = None,
-    look: Look = lambda line, messages, row: None,
+    path: Path, *, format: str = "auto", columns: Mapping[str, str] | None = None
 ) -> DataFacts:
     """Recognise a dataset and look at every row of it.
 
     Raises DataError when there is nothing to learn from; its `problems` name the lines.
     """
-    return survey_rows(open_rows(Path(path), format, columns), look)
-
-
-def survey_rows(opened: Opened, look: Look = lambda line, messages, row: None) -> DataFacts:
-    """Look at every row of an opened dataset. Raises DataError as `inspect_data` does."""
+    opened = open_rows(Path(path), format, columns)
     survey = Survey(opened.columns, opened.match.mapping)
-    for example, row in usable(opened, survey):
-        look(example.line, example.messages, row)
+    for _ in usable(opened, survey):
+        pass
+    return facts_of(opened, survey)
+
+
+def facts_of(opened: Opened, survey: Survey) -> DataFacts:
+    """What is known after the last row. Raises DataError when no row could be used."""
     _refuse_unusable(opened, survey)
     return DataFacts(
         path=opened.path,

@@ -31,6 +31,10 @@ recipe
 reading findings
 recognise
 dataset tokens history
+doctor
+checkup
+mending
+parting
 memory
 settle
 problems
@@ -40,7 +44,7 @@ fetch
 launch
 terminal
 describe watch
-commands
+commands data_commands
 cli
 __main__
 """
