@@ -5,7 +5,8 @@ import re
 from core.doctor.base import Check, Seen
 
 _OPENINGS = (
-    r"as an? (?:ai|artificial intelligence|large language model|language model)[^.!?,]{0,60},\s*(?!i (?:can|won|am))",
+    r"as an? (?:ai|artificial intelligence|large language model|language model)"
+    r"[^.!?,]{0,60},(?!\s*i (?:can|won|am))\s*",
     r"(?:certainly|sure|of course|absolutely|great question)[!,.]\s*"
     r"(?:here(?:['’]s| is| are)[^.:!?\n]{0,80}[:.]\s*)?",
 )
