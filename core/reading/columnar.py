@@ -15,7 +15,6 @@ _MAGIC = b"ARROW1"
 
 def parquet(path: Path) -> Read:
     """The rows of a Parquet file; a row's number is its place in the table."""
-    import pyarrow
     from pyarrow.parquet import ParquetFile
 
     count = 0
@@ -25,14 +24,12 @@ def parquet(path: Path) -> Read:
                 for line in _rows(batch, count):
                     count = line.number
                     yield line
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except Exception as error:  # the boundary of a parser that fails in any way, also for memory
         raise damaged(path, "a Parquet table", error, _behind(count)) from error
 
 
 def arrow(path: Path) -> Read:
     """The rows of an Arrow file or stream, as the library `datasets` stores them."""
-    import pyarrow
-
     count = 0
     try:
         for batch in _batches(path):
@@ -41,7 +38,7 @@ def arrow(path: Path) -> Read:
                 for line in _rows(batch.slice(start, AT_ONCE), count):
                     count = line.number
                     yield line
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except Exception as error:  # the boundary of a parser that fails in any way, also for memory
         raise damaged(path, "an Arrow table", error, _behind(count)) from error
 
 

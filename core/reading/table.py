@@ -59,7 +59,10 @@ def _header(path: Path, reader: Any) -> list[str]:
     try:
         header = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise DataError(f"{path}, line 1: not a valid header: {error}.") from error
+        raise DataError(
+            f"{path}, line 1: not a valid header: {error}.",
+            hint="Name every column in the first line, with the separator between the names.",
+        ) from error
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(
