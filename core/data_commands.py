@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core import launch
+from core import launch, models
 from core.checkup import Checkup, examine
 from core.dataset import inspect_data
 from core.describe import data_lines
@@ -98,6 +98,8 @@ def _overlap_options(parser: ArgumentParser) -> None:
 
 
 def _inspect(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.model:
+        models.look(models.resolve(arguments.model))  # a wrong name is told before a long pass
     ask = Ask(
         category=arguments.by,
         heldout=Path(arguments.heldout) if arguments.heldout else None,
@@ -160,6 +162,7 @@ def _token_line(tokens: TokenFacts) -> str:
 def _preview(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.rows < 1:
         raise CoreError("--rows must be at least 1.", hint="Three rows tell most.")
+    models.look(models.resolve(arguments.model))
     shown: Preview = launch.preview(_recipe(arguments), rows=arguments.rows)
     for row in shown.rows:
         for line in _row_lines(row):
