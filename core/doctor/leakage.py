@@ -2,10 +2,11 @@
 
 from array import array
 
-from core.dataset import read_examples
+from core.dataset import usable
 from core.doctor.base import Ask, Check, Seen
 from core.doctor.sketches import Sketches
 from core.findings import Survey
+from core.recognise import open_rows
 
 
 class Leakage(Check):
@@ -21,8 +22,9 @@ class Leakage(Check):
         super().__init__(ask)
         self._sketches = Sketches()
         if ask.heldout is not None:
-            for example in read_examples(ask.heldout)[0]:
-                self._sketches.add(-1, Seen(example.line, example.messages, {}).question)
+            held = open_rows(ask.heldout)
+            for example, row in usable(held, Survey(held.columns, held.match.mapping)):
+                self._sketches.add(-1, Seen(example.line, example.messages, row).question)
         self._held = len(self._sketches.numbers)
 
     def look(self, seen: Seen) -> None:

@@ -92,12 +92,13 @@ def _folder(folder: Path) -> Read:
 
 def _reader(path: Path) -> Callable[[Path], Read]:
     """How this file is read; everything that is not one of our kinds is refused by name."""
-    try:
-        packing = packing_of(path)
-        with opened(path) as file:
-            start = file.read(LOOKED_AT)
-    except FileNotFoundError as error:
-        raise DataError(f"There is no file {path}.", hint="Check the spelling.") from error
+    if not path.exists():
+        raise DataError(f"There is no file {path}.", hint="Check the spelling.")
+    if not path.is_file():  # reading a pipe or a device may never end
+        raise DataError(f"{path} is no regular file.", hint="Save the rows in a file first.")
+    packing = packing_of(path)
+    with opened(path) as file:
+        start = file.read(LOOKED_AT)
     kind = kind_of(path)
     if kind in _BINARIES:
         if packing:

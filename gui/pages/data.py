@@ -173,7 +173,7 @@ class DataPage(Page):
 
 def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
     if not path:
-        return "Drop a .jsonl, .json, .csv or .tsv file here", "or choose one, or use a sample"
+        return "Drop a .jsonl, .csv, .parquet or other file here", "or choose one, or use a sample"
     name = Path(path.removeprefix(SAMPLE)).name
     where = "a sample that comes with Tunesmith" if path.startswith(SAMPLE) else path
     if facts is None:

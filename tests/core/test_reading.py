@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -89,6 +90,12 @@ def test_rows_to_measure_on_are_never_mixed_in(tmp_path: Path) -> None:
     assert "files to learn from and files to measure on" in str(_refusal(tmp_path))
     (tmp_path / "test.jsonl").rename(tmp_path / "train-2.jsonl")
     assert inspect_data(tmp_path).rows == 10
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl")
+    assert "no regular file" in str(_refusal(tmp_path / "x.jsonl"))
 
 
 def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
