@@ -31,7 +31,7 @@ CLIPPED = 300
 BROKEN = "broken_lines"
 _ANSWERS = ("output", "completion", "answer", "chosen", "rejected", "answers")
 """Parts of a format that hold answers."""
-_SAID = ("content", "value", "text")
+_SAID = ("content", "value", "text", "parts")
 """Keys of a message that hold what is said."""
 _SAYS = ("role", "from")
 

@@ -139,6 +139,35 @@ def test_roles_and_other_columns_are_left_alone(tmp_path: Path) -> None:
     assert first["messages"][1]["content"] == rows[0]["messages"][1]["content"].strip()
 
 
+_TURN = {"role": "user", "content": "Who?"}
+_REPLY = {"role": "assistant", "content": "I."}
+
+
+@pytest.mark.parametrize(
+    ("code", "messages"),
+    [
+        ("role_order", [_REPLY, _TURN, _REPLY]),
+        ("role_order", [_TURN, _TURN, _REPLY]),
+        ("no_answer", [_TURN, _REPLY, _TURN]),
+        ("bad_role", [_TURN, {"role": "assitant", "content": "I."}]),
+        ("bad_tool_call", [_TURN, _REPLY | {"tool_calls": "f()"}]),
+    ],
+)
+def test_conversations_out_of_order_are_left_out(
+    code: str, messages: list[Row], tmp_path: Path
+) -> None:
+    rows = [
+        {"messages": [_TURN | {"content": row["prompt"]}, _REPLY | {"content": row["answer"]}]}
+        for row in clean(20)
+    ]
+    path = write(tmp_path / "x.jsonl", [*rows[:9], {"messages": messages}, *rows[9:]])
+    assert codes(examine(path).facts) == {code: (10,)}
+    record = mend(path)
+    assert [(c.code, c.examples[0].line) for c in record.changes] == [(code, 10)]
+    copied = Path(record.copy_path).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in copied] == rows
+
+
 # ---- two files -----------------------------------------------------------------------------------
 
 

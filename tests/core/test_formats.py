@@ -19,6 +19,7 @@ FAULTS = {
     "chat": "did you mean 'assistant'?",
     "sharegpt": "starts with the assistant",
     "preference": "are the same",
+    "gemini": "only text can be learned",
     "kto": "an answer is empty",
     "ranking": "two of the ranked answers are the same",
     "instruct": "an answer is empty",
@@ -180,6 +181,29 @@ def test_preferences_of_openai_are_read() -> None:
     match = BY_NAME["preference"].match([row], row)
     assert match is not None
     assert BY_NAME["preference"].read(row, match.mapping) == [USER, REPLY]
+
+
+SAID = {"function": {"name": "task_response", "arguments": {"a": 1}}, "type": "function"}
+EXPORTS = {
+    "openai": {"messages": [USER, REPLY], "parallel_tool_calls": False, "tools": []},
+    "kiln openai_chat_toolcall": {
+        "messages": [USER, {"role": "assistant", "content": None, "tool_calls": [SAID]}]
+    },
+    "kiln huggingface_chat_template": {"conversations": [USER, REPLY]},
+    "kiln huggingface_chat_template_toolcall": {
+        "conversations": [USER, {"role": "assistant", "tool_calls": [SAID]}]
+    },
+}
+
+
+@pytest.mark.parametrize("row", EXPORTS.values(), ids=EXPORTS)
+def test_exports_of_other_programs_are_conversations(row: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert inspect_data(path).format == "chat"
+    [example] = read_examples(path)[0]
+    assert example.messages[0] == USER
+    assert example.messages[-1].get("tool_calls", [SAID]) == [SAID]
 
 
 def test_a_label_that_is_not_true_or_false_makes_no_kto_row(tmp_path: Path) -> None:
