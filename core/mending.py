@@ -6,10 +6,8 @@ The original is only read. The copy is written row by row as .jsonl and appears 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +18,7 @@ from core.durable import digest, write_atomically
 from core.errors import DataError
 from core.findings import DROPPED
 from core.formats import RowError
+from core.jsonl import appearing, row_text, whole_text
 from core.reading import Line
 from core.recognise import Opened, open_rows
 from core.value import Value
@@ -31,6 +30,8 @@ CLIPPED = 300
 BROKEN = "broken_lines"
 _ANSWERS = ("output", "completion", "answer", "chosen", "rejected", "answers")
 """Parts of a format that hold answers."""
+_LISTS = ("messages", "conversations", "answers")
+"""Parts that hold a list."""
 _SAID = ("content", "value", "text", "parts")
 """Keys of a message that hold what is said."""
 _SAYS = ("role", "from")
@@ -86,7 +87,7 @@ def mend(
     target = (target or next_copy(found.facts.path)).expanduser().absolute()
     _refuse_taken(target)
     plan = _Plan(found, codes)
-    with _appearing(target) as file:
+    with appearing(target) as file:
         rows = _copy(open_rows(path, format, columns, pass_over=plan.broken), plan, file)
     record = plan.record(found.facts, target, rows)
     write_atomically(record_of(target), record.model_dump_json(indent=1) + "\n")
@@ -125,37 +126,6 @@ def _refuse_taken(target: Path) -> None:
             raise DataError(f"{path} exists already.", hint="Choose another name with -o.")
 
 
-@contextmanager
-def _appearing(target: Path) -> Iterator[TextIO]:
-    """A file under another name until it is whole. Raises DataError when it cannot be written."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except OSError as error:
-        raise DataError(
-            f"Cannot write {target}: {error.strerror or error}.",
-            hint="Choose a folder that exists and is yours.",
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_rows(target: Path, rows: Iterator[Mapping[str, Any]]) -> int:
-    """Write rows as JSON lines, whole or not at all; returns how many."""
-    with _appearing(target) as file:
-        return sum(_write(file, row) for row in rows)
-
-
-def _write(file: TextIO, row: Mapping[str, Any]) -> int:
-    """One row on one line; values that JSON lacks, such as dates of a table, become text."""
-    file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
-    return 1
-
-
 class _Plan:
     """What is to be done with each line, and the account of what was done."""
 
@@ -185,8 +155,7 @@ class _Plan:
         """The row as it goes into the copy, or None."""
         code = self._dropping.get(line.number) or self._unusable(line, opened)
         if code:
-            text = json.dumps(line.row, ensure_ascii=False, default=str)
-            self._account(code, "left out", line.number, text, None)
+            self._account(code, "left out", line.number, row_text(line.row), None)
             return None
         row = line.row
         for check, lines in self._mending:
@@ -248,7 +217,8 @@ def _copy(opened: Opened, plan: _Plan, file: TextIO) -> tuple[int, int]:
     for read, line in enumerate(opened.lines, start=1):  # noqa: B007 - the last one is the count
         row = plan.apply(line, opened)
         if row is not None:
-            written += _write(file, row)
+            written += 1
+            file.write(row_text(row) + "\n")
     return read, written
 
 
@@ -256,9 +226,18 @@ def edit_texts(row: Mapping[str, Any], mapping: Mapping[str, str], edit: Edit) -
     """The row with every text that is learned or read passed through `edit`, roles left alone."""
     parts = {column: part for part, column in mapping.items()}
     return {
-        name: _edited(value, edit, parts[name] in _ANSWERS) if name in parts else value
+        name: _edited(_unpacked(value, parts[name]), edit, parts[name] in _ANSWERS)
+        if name in parts
+        else value
         for name, value in row.items()
     }
+
+
+def _unpacked(value: Any, part: str) -> Any:
+    """The list that a cell of a table holds as text, as the formats read it."""
+    if part in _LISTS and isinstance(value, str) and value.lstrip().startswith("["):
+        return json.loads(value)
+    return value
 
 
 def _edited(value: Any, edit: Edit, answer: bool) -> Any:
@@ -276,6 +255,7 @@ def _edited(value: Any, edit: Edit, answer: bool) -> Any:
 
 def _around(before: str, after: str | None) -> tuple[str, str | None]:
     """The place of a difference, with some letters round it."""
+    before, after = whole_text(before), None if after is None else whole_text(after)
     if after is None:
         return before[:CLIPPED], None
     letters = enumerate(zip(before, after, strict=False))

@@ -18,7 +18,7 @@ from core.doctor.sketches import Sketches
 from core.durable import digest, write_atomically
 from core.errors import DataError
 from core.findings import Survey
-from core.mending import write_rows
+from core.jsonl import write_rows
 from core.reading import Line
 from core.recognise import open_rows
 from core.value import Value

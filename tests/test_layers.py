@@ -28,7 +28,7 @@ model_files durable
 models formats
 adapt objectives choices
 recipe
-reading findings
+reading findings jsonl
 recognise
 dataset tokens history
 doctor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from pathlib import Path
@@ -18,6 +19,8 @@ from core.doctor.personal import mask
 from core.doctor.sketches import Sketches
 from core.errors import DataError
 from core.mending import Record, mend, record_of
+from core.reading import Line, read_rows
+from tests.core.containers import as_parquet, delimited
 from tests.core.planted import DEFECTS, PERSONAL, Defect, Row, clean
 
 defects = pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.code)
@@ -166,6 +169,36 @@ def test_conversations_out_of_order_are_left_out(
     assert [(c.code, c.examples[0].line) for c in record.changes] == [(code, 10)]
     copied = Path(record.copy_path).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in copied] == rows
+
+
+def test_copies_hold_what_no_file_should(tmp_path: Path) -> None:
+    rows = [*clean(20), {"prompt": "Who?", "answer": "I. ", "no\ud800te": "x\udfff"}]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    copied = list(read_rows(Path(mend(path).copy_path)))
+    assert [line.row for line in copied if isinstance(line, Line)] == [
+        *clean(20), rows[-1] | {"answer": "I."},
+    ]  # fmt: skip
+
+
+def test_numbers_that_are_none_and_dates_survive_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    day = datetime.date(2024, 5, 1)
+    rows = [row | {"score": float("nan"), "day": day} for row in clean(20)]
+    rows[4]["answer"] += " "
+    path.write_bytes(as_parquet(rows))
+    copied = [line.row for line in read_rows(Path(mend(path).copy_path)) if isinstance(line, Line)]
+    assert copied == [row | {"score": None, "day": "2024-05-01"} for row in clean(20)]
+
+
+def test_conversations_in_cells_of_a_table_are_mended(tmp_path: Path) -> None:
+    talks = [[_TURN | {"content": row["prompt"]}, _REPLY | {"content": row["answer"] + " "}]
+             for row in clean(5)]  # fmt: skip
+    path = tmp_path / "x.csv"
+    path.write_bytes(delimited([{"messages": json.dumps(talk)} for talk in talks], ","))
+    record = mend(path, codes=["spaces"])
+    assert [(change.code, change.count) for change in record.changes] == [("spaces", 5)]
+    assert examine(Path(record.copy_path)).facts.problems == ()
 
 
 # ---- two files -----------------------------------------------------------------------------------
