@@ -17,7 +17,11 @@ from core.value import Value
 class Data(Value):
     """Where the examples come from and how they are read."""
 
-    path: str = Field("", title="Dataset", description="A .jsonl, .json, .csv or .tsv file.")
+    path: str = Field(
+        "",
+        title="Dataset",
+        description="A file of rows, such as .jsonl, .csv, .parquet or .xlsx, or a folder of them.",
+    )
     format: str = Field(
         "auto", title="Format", description="How rows are read; auto recognises it from the rows."
     )

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, planning
+from core import __version__, commands, data_commands, planning
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -67,6 +67,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "demo": (commands.demo, _demo, "the main job on the starter model, before and after shown"),
     "new": (commands.new, _new, "a commented recipe"),
     "check": (commands.check, _check, "validate a recipe and its data; problems and fixes"),
+    "data": (data_commands.data, data_commands.data_options, "look at a dataset, mend it, part it"),
     "plan": (planning.plan, planning.options, "memory, steps and automatic choices"),
     "run": (commands.run, _run, "train"),
     "runs": (commands.runs, _runs, "list runs"),

@@ -35,7 +35,8 @@ def data_lines(facts: DataFacts) -> Iterator[str]:
     if renamed:
         yield table(renamed)
     for finding in facts.problems:
-        yield f"{finding.severity}: {finding.text} {finding.fix}".rstrip()
+        advice = f"Fix: {finding.fix}" if finding.mendable else finding.fix
+        yield f"{finding.severity}: {finding.text} {advice}".rstrip()
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:

@@ -15,6 +15,8 @@ NAMED = 5
 KEPT = 100
 """Lines a finding keeps."""
 JSON_SHARE = 0.9
+DROPPED = ("duplicates",)
+"""What is found in usable rows and mended by leaving them out."""
 
 Severity = Literal["error", "warning", "note"]
 
@@ -28,10 +30,21 @@ class DataFinding(Value):
     rows: tuple[int, ...] = ()
     text: str
     fix: str = ""
+    """What to do about it."""
+    mendable: bool = False
+    """Whether `tunesmith data fix` can do it, in a copy."""
 
     @classmethod
     def over(
-        cls, code: str, severity: Severity, lines: Sequence[int], text: str, fix: str = ""
+        cls,
+        code: str,
+        severity: Severity,
+        lines: Sequence[int],
+        text: str,
+        fix: str = "",
+        more: str = "",
+        *,
+        mendable: bool = False,
     ) -> DataFinding:
         """A finding about some lines; the sentence names the first of them."""
         return cls(
@@ -39,8 +52,9 @@ class DataFinding(Value):
             severity=severity,
             count=len(lines),
             rows=tuple(lines[:KEPT]),
-            text=f"{text} ({name_lines(lines)}).",
+            text=f"{text} ({name_lines(lines)}). {more}".rstrip(),
             fix=fix,
+            mendable=mendable,
         )
 
 
@@ -66,7 +80,12 @@ _LEFT_OUT = {
     "system_only": ("nothing but a system message", "Add a question and an answer."),
     "not_text": ("something else than text", "Put the value in quotes or delete these rows."),
     "broken_text": ("broken characters", "Export the data again as UTF-8."),
-    "same_answers": ("chosen and rejected are the same", "Make the two answers differ."),
+    "same_answers": ("better and worse answer are the same", "Make the answers differ."),
+    "few_answers": ("fewer than two answers to rank", "Add answers or delete these rows."),
+    "bad_tool_call": (
+        "a tool call that cannot be read",
+        'Write {"function": {"name": ..., "arguments": {...}}}, or delete these rows.',
+    ),
     "wrong_shape": ("built differently from the others", "Give every row the same columns."),
 }
 """Why rows cannot be used, and what to do."""
@@ -86,7 +105,8 @@ class Survey:
         self._left_out: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
         self._seen: dict[bytes, bytes] = {}
-        self._repeated: list[int] = []
+        self.repeated: list[int] = []
+        """Lines that copy an earlier row."""
         self._contradicting: list[int] = []
         self._weighted: list[int] = []
         self._tools: list[int] = []
@@ -103,7 +123,7 @@ class Survey:
         chars = sum(len(message["content"]) for message in messages)
         self._chars += chars
         self.max_chars = max(self.max_chars, chars)
-        self._json += _is_json(messages[-1]["content"])
+        self._json += is_json(messages[-1]["content"])
         self._compare(line, messages)
         if any("weight" in message for message in messages):
             self._weighted.append(line)
@@ -117,7 +137,7 @@ class Survey:
         if question not in self._seen:
             self._seen[question] = answer
         elif self._seen[question] == answer:
-            self._repeated.append(line)
+            self.repeated.append(line)
         else:
             self._contradicting.append(line)
 
@@ -136,7 +156,9 @@ class Survey:
         left_out = sorted(self._left_out.items(), key=lambda entry: -len(entry[1]))
         found = [self._unusable(code, lines) for code, lines in left_out]
         found += [
-            DataFinding.over(code, severity, lines, f"{_rows(lines)} {text}", fix)
+            DataFinding.over(
+                code, severity, lines, f"{count_rows(lines)} {text}", fix, mendable=code in DROPPED
+            )
             for code, severity, lines, text, fix in self._usable()
             if lines
         ]
@@ -144,14 +166,14 @@ class Survey:
 
     def _unusable(self, code: str, lines: list[int]) -> DataFinding:
         what, fix = _LEFT_OUT[code]
-        finding = DataFinding.over(code, "error", lines, f"{_rows(lines)} left out: {what}", fix)
-        return finding.model_copy(
-            update={"text": f"{finding.text} For instance {self._reasons[code]}."}
+        text, example = f"{count_rows(lines)} left out: {what}", self._reasons[code]
+        return DataFinding.over(
+            code, "error", lines, text, fix, f"For instance {example}.", mendable=True
         )
 
     def _usable(self) -> tuple[tuple[str, Severity, list[int], str, str], ...]:
         return (
-            ("duplicates", "warning", self._repeated, "copied word by word from earlier rows",
+            ("duplicates", "warning", self.repeated, "copied word by word from earlier rows",
              "Delete the copies, unless they are meant to count more."),
             ("contradictions", "warning", self._contradicting,
              "with another answer to an earlier question",
@@ -174,11 +196,13 @@ class Survey:
         return (DataFinding(code="unused_columns", severity="note", count=len(names), text=text),)
 
 
-def _rows(lines: Sequence[int]) -> str:
+def count_rows(lines: Sequence[int]) -> str:
+    """How many rows, in words."""
     return f"{len(lines):,} row{'s' if len(lines) != 1 else ''}"
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON object or list."""
     if not text.lstrip().startswith(("{", "[")):
         return False
     try:

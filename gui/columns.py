@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.dataset import DataFacts
 from core.formats import FORMATS, Format, Part
-from core.readers import BadLine, read_rows
+from core.reading import BadLine, read_rows
 from core.recipe import Recipe
 from gui.fields import Choice
 from gui.parts import Pile

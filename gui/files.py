@@ -12,11 +12,11 @@ from core import recipe as recipes
 from core.durable import write_atomically
 from core.errors import RecipeError
 from core.places import runs_home
+from core.reading import KINDS, kind_of
 from gui import messages
 from gui.session import Session
 
 _RECIPES = "Recipes (*.yaml *.yml)"
-_DATA = (".jsonl", ".json", ".csv", ".tsv")
 
 
 class Files(QObject):
@@ -83,7 +83,7 @@ class Files(QObject):
             self._edit("model", path)
         elif path.suffix.lower() in (".yaml", ".yml"):
             self.open_recipe(path)
-        elif path.suffix.lower() in _DATA:
+        elif kind_of(path) in KINDS:
             self._session.use_data(str(path))
             self.taken.emit("data.path")
         else:

@@ -332,7 +332,7 @@ class Window(QMainWindow):
             messages.tell(
                 self,
                 f"{path.name} is neither a run, a model folder, a recipe nor a dataset.",
-                "Datasets end in .jsonl, .json, .csv or .tsv; recipes in .yaml.",
+                "Datasets end in .jsonl, .csv, .parquet or the like; recipes in .yaml.",
             )
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {
     "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets", "accelerate",
 }  # fmt: skip
+LARGE = {"pyarrow", "openpyxl", "rensa"}
+"""Needed for some files only; loaded when such a file is read, so that the window opens at once."""
+READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value
@@ -25,8 +28,13 @@ model_files durable
 models formats
 adapt objectives choices
 recipe
-readers findings
+reading findings jsonl
+recognise
 dataset tokens history
+doctor
+checkup
+mending
+parting
 memory
 settle
 problems
@@ -36,7 +44,7 @@ fetch
 launch
 terminal
 describe watch
-commands
+commands data_commands
 planning
 cli
 __main__
@@ -110,7 +118,7 @@ def faults(module: str, source: str) -> list[str]:
 
 
 def _gui_faults(module: str, found: Import) -> Iterator[str]:
-    if found.top in HEAVY:
+    if found.top in HEAVY | LARGE:
         yield f"imports {found.top}: the window never loads the training libraries"
     if f"{found.name}.".startswith("core.engine."):
         yield "imports core.engine: the engine is only ever started as a process"
@@ -122,6 +130,8 @@ def _core_faults(module: str, found: Import) -> Iterator[str]:
         yield f"imports {found.name}: core knows no window"
     if found.top in HEAVY and own != "engine" and not (found.lazy and own in LAZY):
         yield f"imports {found.name}: only core.engine loads the training libraries"
+    if found.top in LARGE and not (found.lazy and own in READS_LARGE):
+        yield f"imports {found.name}: only core.reading and core.doctor do, when they need it"
     if found.top == "core":
         yield from _order_faults(own, layer(found.name))
 
@@ -157,6 +167,9 @@ def test_every_module_of_core_has_a_place() -> None:
         ("core.plan", "match 1:\n    case 1:\n        import peft"),
         ("core.adapt.lora", "from peft import LoraConfig"),
         ("core.adapt.lora", "class A:\n    import peft"),
+        ("core.plan", "def f():\n    import pyarrow"),
+        ("core.reading.columnar", "import pyarrow"),
+        ("gui.session", "def f():\n    import openpyxl"),
         ("core.plan", "from PySide6.QtCore import QObject"),
         ("core.engine.run", "import PySide6"),
         ("core.launch", "from gui import session"),
@@ -185,6 +198,7 @@ def test_a_planted_violation_is_found(module: str, source: str) -> None:
         ("core.engine.run", "import torch"),
         ("core.adapt.lora", "def f():\n    from peft import LoraConfig"),
         ("core.adapt.lora", "if TYPE_CHECKING:\n    from peft import LoraConfig"),
+        ("core.reading.columnar", "def f():\n    import pyarrow"),
         ("core.formats.chat", "from core.formats.base import Format"),
         ("core.engine.run", "from core.rundir import RunDir"),
         ("core.cli", "from core import __version__, commands"),
@@ -203,13 +217,13 @@ def test_packaging_stays_a_plain_folder() -> None:
 def test_light_modules_load_nothing_heavy() -> None:
     core = [name for name, _ in modules() if name.startswith("core") and layer(name) != "engine"]
     loaded = _loaded_after([name for name in core if name != "core.__main__"])
-    assert loaded & (HEAVY | QT) == set()
+    assert loaded & (HEAVY | LARGE | QT) == set()
 
 
 def test_the_window_loads_nothing_heavy() -> None:
     gui = [name for name, _ in modules() if name.startswith("gui") and name != "gui.__main__"]
     loaded = _loaded_after(gui)
-    assert loaded & HEAVY == set()
+    assert loaded & (HEAVY | LARGE) == set()
     assert "PySide6" in loaded, "the probe did not import the window"
 
 

@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.formats.base import SHAPE, Message, RowError, as_text, kind_of
+from core.formats.tools import check_results, read_calls, written_call
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant",
          "tool": "tool"}  # fmt: skip
 """Roles of chat datasets; "developer" is the newer name of "system"."""
+CALLS = ("function_call",)
+"""Roles whose whole text is a call of a tool."""
 
 
 def read_messages(
@@ -50,7 +53,12 @@ def _message(
     more = {key: held for key, held in entry.items()
             if key not in (role_key, text_key) and held is not None}  # fmt: skip
     role = _role(entry[role_key], where, roles)
-    return {"role": role, "content": _content(entry.get(text_key), where, more), **more}
+    text = _content(entry.get(text_key), where, more)
+    if entry[role_key] in CALLS:
+        return {"role": role, "content": "", **more, "tool_calls": written_call(text, where)}
+    if more.get("tool_calls"):
+        more["tool_calls"] = read_calls(more["tool_calls"], where)
+    return {"role": role, "content": text, **more}
 
 
 def _names(entry: Mapping[str, Any]) -> str:
@@ -94,6 +102,7 @@ def check_order(messages: Sequence[Message]) -> None:
     for before, message in itertools.pairwise(spoken):
         if before["role"] == message["role"] != "tool":
             raise RowError("role_order", f"two {message['role']} messages follow each other")
+    check_results(spoken)
     if spoken[-1]["role"] != "assistant":
         raise RowError("no_answer", f"the last message is the {spoken[-1]['role']}'s")
     _check_texts(spoken)
@@ -120,7 +129,9 @@ def turn(question: str, answer: str, system: str = "") -> list[Message]:
 
 
 def side(value: object, role: str, column: str) -> list[Message]:
-    """One side of a row: plain text said by `role`, or a list of messages."""
+    """One side of a row: plain text said by `role`, or a list of messages, perhaps in an object."""
+    if isinstance(value, dict) and "messages" in value:
+        value = value["messages"]
     if isinstance(value, str):
         return [{"role": role, "content": as_text(value, f"'{column}'")}]
     return read_messages(value, column, role_key="role", text_key="content", roles=ROLES)

@@ -13,8 +13,8 @@ class Preference(Format):
     name: ClassVar = "preference"
     title: ClassVar = "Preferences (chosen and rejected)"
     parts: ClassVar = (
-        Part("chosen", ("preferred",)),
-        Part("rejected", ("dispreferred",)),
+        Part("chosen", ("preferred", "preferred_output")),
+        Part("rejected", ("dispreferred", "non_preferred_output")),
         Part("prompt", ("question", "instruction", "input"), required=False),
     )
     example: ClassVar = {

@@ -10,6 +10,7 @@ SPEAKERS = {
     "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
     "chatgpt": "assistant", "bot": "assistant", "model": "assistant", "system": "system",
     "tool": "tool", "observation": "tool", "function_response": "tool",
+    "function_call": "assistant",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ class SFT(Objective):
         "Learns to answer like your examples: a format, a tone, a skill. The first step of nearly "
         "every fine-tune."
     )
-    formats: ClassVar = ("chat", "sharegpt", "instruct", "completion", "prompts")
+    formats: ClassVar = ("chat", "sharegpt", "gemini", "instruct", "completion", "prompts")
 
     packing: bool = Field(
         False,

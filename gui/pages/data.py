@@ -12,7 +12,7 @@ from core.errors import CoreError, DataError
 from core.formats import FORMATS
 from core.places import SAMPLE, expand
 from core.plan import Plan
-from core.readers import KINDS
+from core.reading import KINDS
 from core.recipe import Recipe
 from gui.background import Task
 from gui.columns import ColumnsEditor, peek_columns
@@ -23,7 +23,7 @@ from gui.parts import Disclosure, Pile
 from gui.preview_card import PreviewCard
 from gui.widgets import Card, Chip, Level, Notice, PlainLabel, QuietButton, row
 
-_FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in KINDS)})"
+_FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in (*KINDS, '.gz', '.zst'))})"
 _LISTED = 5
 _SEVERITIES: dict[str, Level] = {"error": "bad", "warning": "warn", "note": "note"}
 
@@ -173,7 +173,7 @@ class DataPage(Page):
 
 def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
     if not path:
-        return "Drop a .jsonl, .json, .csv or .tsv file here", "or choose one, or use a sample"
+        return "Drop a .jsonl, .csv, .parquet or other file here", "or choose one, or use a sample"
     name = Path(path.removeprefix(SAMPLE)).name
     where = "a sample that comes with Tunesmith" if path.startswith(SAMPLE) else path
     if facts is None:

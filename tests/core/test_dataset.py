@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core import readers
 from core.dataset import Example, inspect_data, overlap, question_side, read_examples, split
 from core.errors import DataError
+from core.reading import base
 
 GOOD = '{"prompt": "2 + 2?", "answer": "4"}\n'
 
@@ -119,12 +119,14 @@ def test_all_broken_lines_are_named_at_once(tmp_path: Path) -> None:
         ("x.json", "[]", "holds no rows"),
         ("x.csv", "prompt,answer\n", "holds no rows"),
         ("x.parquet", b"PAR1\x00", "a Parquet table"),
+        ("x.jsonl", b"PAR1\x00", "a Parquet table"),
+        ("x.parquet", b"\x1f\x8b\x08", "a gzip archive"),
         ("x.jsonl", b"\x1f\x8b\x08", "a gzip archive"),
         ("x.xlsx", b"PK\x03\x04", "an Excel workbook"),
         ("x.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "was not downloaded"),
         ("x.jsonl", "<!DOCTYPE html>", "a web page"),
         ("x.jsonl", b"abc\x00def", "zero byte at position 3"),
-        ("x.txt", "Hello.", "a .txt file"),
+        ("x.pdf", "Hello.", "a .pdf file"),
         ("x", "Hello.", "a file without an ending"),
     ],
 )
@@ -134,14 +136,16 @@ def test_what_is_no_dataset_is_refused_by_name(
     assert words in str(_refusal(_file(tmp_path, name, content)))
 
 
-def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+def test_an_unclear_folder_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+    assert "without a file of rows" in str(_refusal(tmp_path))
     _file(tmp_path, "rows.jsonl", GOOD)
+    _file(tmp_path, "rows.csv", "prompt,answer\na,b\n")
     assert "rows.jsonl" in _refusal(tmp_path).hint
     assert "There is no file" in str(_refusal(tmp_path / "missing.jsonl"))
 
 
 def test_an_endless_line_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_LINE", 1000)
+    monkeypatch.setattr(base, "LINE_LIMIT", 1000)
     path = _file(tmp_path, "x.jsonl", GOOD + '{"prompt": "' + "a" * 5000 + '"}\n' + "{\n")
     error = _refusal(path)
     assert [problem.text.split(":")[0] for problem in error.problems] == [

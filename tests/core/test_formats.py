@@ -19,6 +19,9 @@ FAULTS = {
     "chat": "did you mean 'assistant'?",
     "sharegpt": "starts with the assistant",
     "preference": "are the same",
+    "gemini": "only text can be learned",
+    "kto": "an answer is empty",
+    "ranking": "two of the ranked answers are the same",
     "instruct": "an answer is empty",
     "completion": "is a number",
     "prompts": "a question is empty",
@@ -136,6 +139,79 @@ def test_tools_are_passed_through() -> None:
     )
     assert read[1] == {**call, "content": ""}
     assert read[2] == result
+
+
+def test_arguments_in_text_become_what_templates_expect() -> None:
+    call = {"function": {"name": "add", "arguments": '{"a": 2}'}}
+    row = {"messages": [USER, {"role": "assistant", "tool_calls": [call]}]}
+    [read] = BY_NAME["chat"].read(row, {"messages": "messages"})[-1]["tool_calls"]
+    assert read == {"function": {"name": "add", "arguments": {"a": 2}}}
+    turns = [
+        {"from": "human", "value": "2 + 2?"},
+        {"from": "function_call", "value": '{"name": "add", "arguments": {"a": 2}}'},
+        {"from": "observation", "value": "4"},
+        {"from": "gpt", "value": "4"},
+    ]
+    spoken = BY_NAME["sharegpt"].read({"conversations": turns}, {"conversations": "conversations"})
+    assert [message["role"] for message in spoken] == ["user", "assistant", "tool", "assistant"]
+    assert spoken[1]["tool_calls"] == [{"type": "function", **read}]
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "add(2)", {"name": "add"}, ["add"], [{"function": "add"}], [{"function": {}}],
+        [{"function": {"name": "add", "arguments": "{"}}],
+        [{"function": {"name": "add", "arguments": [2]}}],
+    ],
+)  # fmt: skip
+def test_a_call_that_no_template_can_render_is_named(calls: Any) -> None:
+    message = {"role": "assistant", "content": "x", "tool_calls": calls}
+    assert _fault("chat", {"messages": [USER, message]}).code == "bad_tool_call"
+
+
+def test_a_tool_does_not_answer_uncalled() -> None:
+    fault = _fault("chat", {"messages": [USER, {"role": "tool", "content": "4"}, REPLY]})
+    assert (fault.code, "no tool was called" in fault.reason) == ("role_order", True)
+
+
+def test_preferences_of_openai_are_read() -> None:
+    row = {"input": {"messages": [USER]}, "preferred_output": [REPLY],
+           "non_preferred_output": [{"role": "assistant", "content": "No."}]}  # fmt: skip
+    match = BY_NAME["preference"].match([row], row)
+    assert match is not None
+    assert BY_NAME["preference"].read(row, match.mapping) == [USER, REPLY]
+
+
+SAID = {"function": {"name": "task_response", "arguments": {"a": 1}}, "type": "function"}
+EXPORTS = {
+    "openai": {"messages": [USER, REPLY], "parallel_tool_calls": False, "tools": []},
+    "kiln openai_chat_toolcall": {
+        "messages": [USER, {"role": "assistant", "content": None, "tool_calls": [SAID]}]
+    },
+    "kiln huggingface_chat_template": {"conversations": [USER, REPLY]},
+    "kiln huggingface_chat_template_toolcall": {
+        "conversations": [USER, {"role": "assistant", "tool_calls": [SAID]}]
+    },
+}
+
+
+@pytest.mark.parametrize("row", EXPORTS.values(), ids=EXPORTS)
+def test_exports_of_other_programs_are_conversations(row: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert inspect_data(path).format == "chat"
+    [example] = read_examples(path)[0]
+    assert example.messages[0] == USER
+    assert example.messages[-1].get("tool_calls", [SAID]) == [SAID]
+
+
+def test_a_label_that_is_not_true_or_false_makes_no_kto_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("prompt,completion,label\na,b,TRUE\n", encoding="utf-8")
+    assert inspect_data(path).format == "kto"
+    path.write_text("prompt,completion,label\na,b,positive\n", encoding="utf-8")
+    assert inspect_data(path).format == "completion"
 
 
 def test_content_in_parts_is_joined_when_it_is_text() -> None:

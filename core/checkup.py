@@ -1,0 +1,67 @@
+"""One pass of all checks over a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.dataset import DataFacts, facts_of, usable
+from core.doctor import CHECKS, Ask, Check, Seen, verdict
+from core.errors import DataError
+from core.findings import Survey
+from core.reading import BadLine
+from core.recognise import Opened, open_rows
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """A dataset with everything that was found in it, and who found it."""
+
+    facts: DataFacts
+    """`problems` holds what the checks found, behind what every inspection finds."""
+    checks: tuple[Check, ...]
+    survey: Survey
+    broken: tuple[BadLine, ...] = ()
+    """Lines that are no rows, when they were to be passed over."""
+
+    @property
+    def verdict(self) -> str:
+        """What a dataset of this size can teach."""
+        return verdict(self.facts.rows)
+
+
+def examine(
+    path: Path,
+    ask: Ask | None = None,
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    checks: Sequence[type[Check]] = CHECKS,
+    pass_over: bool = False,
+) -> Checkup:
+    """Look at every row with every check. Raises DataError, also for broken lines unless passed."""
+    broken: list[BadLine] = []
+    opened = open_rows(path, format, columns, pass_over=broken.append if pass_over else None)
+    chosen = _completed(opened, ask or Ask())
+    survey = Survey(opened.columns, opened.match.mapping)
+    made = tuple(check(chosen) for check in checks)
+    for example, row in usable(opened, survey):
+        seen = Seen(example.line, example.messages, row)
+        for check in made:
+            check.look(seen)
+    for check in made:
+        check.conclude(survey)
+    facts = facts_of(opened, survey)
+    found = tuple(finding for check in made for finding in check.findings())
+    whole = facts.model_copy(update={"problems": (*facts.problems, *found)})
+    return Checkup(whole, made, survey, tuple(broken))
+
+
+def _completed(opened: Opened, ask: Ask) -> Ask:
+    if ask.category and ask.category not in opened.columns:
+        raise DataError(
+            f"{opened.path}: there is no column {ask.category!r}.",
+            hint=f"There is: {', '.join(opened.columns[:12])}.",
+        )
+    return replace(ask, columns=opened.columns, mapping=opened.match.mapping)

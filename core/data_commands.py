@@ -1,0 +1,271 @@
+"""`tunesmith data ...`: look at a dataset, mend it, part it, compare it."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from core import launch, models
+from core.checkup import Checkup, examine
+from core.dataset import inspect_data
+from core.describe import data_lines
+from core.doctor import Ask, Contamination, Leakage
+from core.errors import CoreError, DataError, RecipeError
+from core.mending import Change, mend, record_of
+from core.parting import part
+from core.places import expand
+from core.recipe import Recipe, parse
+from core.terminal import Terminal, shorten, table
+from core.tokens import Piece, Preview, PreviewRow, TokenFacts
+
+SHOWN = 3
+"""Examples of each kind of change that are shown."""
+_KINDS = {"trained": "trained", "context": "context", "cut": "cut off"}
+
+
+def data(arguments: Namespace, terminal: Terminal) -> int:
+    """One of the jobs on a dataset."""
+    done: int = _TABLE[arguments.job][0](arguments, terminal)
+    return done
+
+
+def data_options(parser: ArgumentParser) -> None:
+    """The jobs and their options."""
+    jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
+    for name, (_, options, summary) in _TABLE.items():
+        one = jobs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        one.add_argument("file", metavar="FILE", help="a file or folder of rows")
+        one.add_argument("--format", default="auto", metavar="NAME", help="how rows are read")
+        one.add_argument(
+            "--column", action="append", default=[], type=_pair, metavar="PART=COLUMN",
+            help="which column plays which part; may be given several times",
+        )  # fmt: skip
+        options(one)
+        one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    part_name, sign, column = text.partition("=")
+    if not sign or not part_name or not column:
+        raise ArgumentTypeError("expected is PART=COLUMN")
+    return part_name, column
+
+
+def _inspect_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="M", help="count tokens with this model's tokenizer")
+    _length(parser)
+    parser.add_argument("--by", default="", metavar="COLUMN", help="category that should be even")
+    parser.add_argument("--heldout", metavar="FILE", help="rows that will be measured on")
+    parser.add_argument(
+        "--against", action="append", default=[], metavar="FILE", help="a benchmark file"
+    )
+
+
+def _preview_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="M", help="starter, a folder or a Hub id")
+    parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show")
+    _length(parser)
+
+
+def _length(parser: ArgumentParser) -> None:
+    parser.add_argument("--max-length", type=int, default=1024, metavar="N", help="tokens of a row")
+
+
+def _fix_options(parser: ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="OUT", help="the copy, a new .jsonl file")
+    parser.add_argument(
+        "--only", default="", metavar="CODES", help="mend these findings only, with commas between"
+    )
+
+
+def _split_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--eval", dest="eval_share", type=float, default=0.1, metavar="SHARE", help="to measure on"
+    )
+    parser.add_argument(
+        "--test", dest="test_share", type=float, default=0.0, metavar="SHARE", help="for the end"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", help="an existing folder")
+    parser.add_argument("--by", default="", metavar="COLUMN", help="same share of each category")
+    parser.add_argument("--seed", type=int, default=42, metavar="N", help="another draw")
+
+
+def _overlap_options(parser: ArgumentParser) -> None:
+    parser.add_argument("other", metavar="OTHER", help="rows that must not be learned")
+    parser.add_argument("--ngram", type=int, default=13, metavar="N", help="words in a row")
+
+
+def _inspect(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.model:
+        models.look(models.resolve(arguments.model))  # a wrong name is told before a long pass
+    ask = Ask(
+        category=arguments.by,
+        heldout=Path(arguments.heldout) if arguments.heldout else None,
+        benchmarks=tuple(map(Path, arguments.against)),
+    )
+    found = examine(Path(arguments.file), ask, **_reading(arguments))
+    tokens = _tokens(arguments) if arguments.model else None
+    for line in data_lines(found.facts):
+        terminal.say(line)
+    terminal.say(found.verdict)
+    if tokens:
+        terminal.say(_token_line(tokens))
+    terminal.answer(_document(found, tokens))
+    return 0
+
+
+def _reading(arguments: Namespace) -> dict[str, Any]:
+    return {"format": arguments.format, "columns": dict(arguments.column)}
+
+
+def _document(found: Checkup, tokens: TokenFacts | None) -> dict[str, Any]:
+    facts = found.facts.model_dump(mode="json", exclude={"problems", "sample"})
+    return facts | {
+        "problems": [problem.model_dump(mode="json") for problem in found.facts.problems],
+        "verdict": found.verdict,
+        "tokens": tokens.model_dump(mode="json") if tokens else None,
+    }
+
+
+def _tokens(arguments: Namespace) -> TokenFacts:
+    return launch.preview(_recipe(arguments), rows=0).tokens
+
+
+def _recipe(arguments: Namespace) -> Recipe:
+    """A recipe that says how these rows are read and cut, all of them to learn from."""
+    raw = {
+        "model": arguments.model,
+        "data": {
+            "path": str(expand(arguments.file).expanduser().absolute()),
+            "format": arguments.format,
+            "columns": dict(arguments.column),
+            "heldout_share": 0,
+        },
+        "training": {"max_length": arguments.max_length},
+    }
+    try:
+        return parse(raw)
+    except RecipeError as error:
+        raise RecipeError(error.problems, hint="`tunesmith data --help` helps.") from error
+
+
+def _token_line(tokens: TokenFacts) -> str:
+    return (
+        f"Tokens per row: median {tokens.median:,}, 95 % below {tokens.p95:,}, 99 % below "
+        f"{tokens.p99:,}, longest {tokens.longest:,}. At {tokens.max_length:,} tokens "
+        f"{tokens.cut:,} rows lose their end and {tokens.untrained:,} have nothing to learn."
+    )
+
+
+def _preview(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.rows < 1:
+        raise CoreError("--rows must be at least 1.", hint="Three rows tell most.")
+    models.look(models.resolve(arguments.model))
+    shown: Preview = launch.preview(_recipe(arguments), rows=arguments.rows)
+    for row in shown.rows:
+        for line in _row_lines(row):
+            terminal.say(line)
+    terminal.say(_token_line(shown.tokens))
+    terminal.answer(shown.model_dump(mode="json"))
+    return 0
+
+
+def _row_lines(row: PreviewRow) -> Iterator[str]:
+    """A row in stretches of one kind, each on lines that begin with the kind."""
+    yield f"Row of line {row.line:,}:"
+    for kind, text in _stretches(row.pieces):
+        for line in text.split("\n"):
+            yield f"  {_KINDS[kind]:7} | {line}"
+
+
+def _stretches(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:
+    joined: list[tuple[str, str]] = []
+    for piece in pieces:
+        if joined and joined[-1][0] == piece.kind:
+            joined[-1] = (piece.kind, joined[-1][1] + piece.text)
+        else:
+            joined.append((piece.kind, piece.text))
+    return joined
+
+
+def _fix(arguments: Namespace, terminal: Terminal) -> int:
+    target = Path(arguments.output) if arguments.output else None
+    codes = tuple(filter(None, arguments.only.split(",")))
+    made = mend(Path(arguments.file), target, codes=codes, **_reading(arguments))
+    terminal.say(f"{made.rows_before:,} rows read, {made.rows_after:,} written.")
+    for change in made.changes:
+        for line in _change_lines(change):
+            terminal.say(line)
+    terminal.say(f"Copy: {made.copy_path}")
+    terminal.say(f"Record: {record_of(Path(made.copy_path))}")
+    terminal.answer(made.model_dump(mode="json"))
+    return 0
+
+
+def _change_lines(change: Change) -> Iterator[str]:
+    yield f"{change.code}: {change.count:,} {change.action}"
+    for example in change.examples[:SHOWN]:
+        yield f"  line {example.line:,}"
+        yield f"    - {shorten(example.before)}"
+        if example.after is not None:
+            yield f"    + {shorten(example.after)}"
+
+
+def _split(arguments: Namespace, terminal: Terminal) -> int:
+    made = part(
+        Path(arguments.file),
+        Path(arguments.output) if arguments.output else None,
+        shares=(arguments.eval_share, arguments.test_share),
+        category=arguments.by,
+        seed=arguments.seed,
+        **_reading(arguments),
+    )
+    terminal.say(table([(p.name, f"{p.rows:,} rows", p.path) for p in made.parts]))
+    terminal.say(f"{made.clusters:,} groups of questions; none stands on two sides.")
+    if made.unusable:
+        terminal.say(f"{made.unusable:,} rows cannot be used and are in none of the files.")
+    terminal.answer(made.model_dump(mode="json"))
+    return 0
+
+
+def _overlap(arguments: Namespace, terminal: Terminal) -> int:
+    if arguments.ngram < 2:
+        raise CoreError("--ngram must be at least 2.", hint="13 is usual.")
+    other = Path(arguments.other)
+    ask = Ask(
+        heldout=other if _has_questions(other) else None,
+        benchmarks=(other,),
+        ngram=arguments.ngram,
+    )
+    checks = (Leakage, Contamination)
+    found = examine(Path(arguments.file), ask, **_reading(arguments), checks=checks)
+    codes = [check.code for check in checks]
+    problems = [problem for problem in found.facts.problems if problem.code in codes]
+    for problem in problems:
+        terminal.say(f"{problem.severity}: {problem.text} {problem.fix}".rstrip())
+    if not problems:
+        terminal.say(f"No overlap of {arguments.ngram} words among {found.facts.rows:,} rows.")
+    listed = [problem.model_dump(mode="json") for problem in problems]
+    terminal.answer({"rows": found.facts.rows, "ngram": arguments.ngram, "problems": listed})
+    return 0
+
+
+def _has_questions(path: Path) -> bool:
+    """Whether a file's rows are of a known format; a benchmark may be built in any way."""
+    try:
+        inspect_data(path)
+    except DataError:
+        return False
+    return True
+
+
+_Options = Callable[[ArgumentParser], None]
+_TABLE: dict[str, tuple[Callable[[Namespace, Terminal], int], _Options, str]] = {
+    "inspect": (_inspect, _inspect_options, "what a dataset is, and what is wrong with it"),
+    "preview": (_preview, _preview_options, "rows as a model learns them, token by token"),
+    "fix": (_fix, _fix_options, "a mended copy, with a record of what was changed"),
+    "split": (_split, _split_options, "rows to learn from and rows to measure on, without leaks"),
+    "overlap": (_overlap, _overlap_options, "passages of another file that stand in this one"),
+}
