@@ -34,11 +34,10 @@ def answer(request: Request) -> Traced:
 
 
 def _configuration(path: Path) -> dict[str, Any]:
-    """The content of config.json; a folder's is also judged by what it holds."""
-    if not path.is_dir():
-        return read_json(path)
-    read_config(path)
-    return read_json(path / "config.json")
+    """The content of a config.json, or of the one in a folder, once it is judged sound."""
+    file = path / "config.json" if path.is_dir() else path
+    read_config(file)
+    return read_json(file)
 
 
 def _key(config: dict[str, Any], request: Request) -> str:

@@ -32,5 +32,5 @@ class Bill(Value):
     phase: Phase
     """When most is allocated."""
     method: Method = "closed-form"
-    band: float = 0.03
+    band: float
     """Relative error to expect of `total`."""

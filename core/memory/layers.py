@@ -112,7 +112,8 @@ def _inputs_of_adapters(model: ModelFacts, adaptation: Adaptation, setup: Setup)
     inner = _inner_width(adaptation, setup)
     copied = 4 if setup.engine == "plain" else compute_width(setup)
     small = copied * rank * len(targets)
-    if copied != inner:
+    autocast = setup.engine == "trl" and setup.cuda and not adaptation.quantised
+    if copied != inner or autocast:  # PEFT raises the input of each adapter, autocast lowers it
         return small + copied * sum(model.linear[name][1] for name in targets)
     shared = model.hidden * (_any(targets, _QKV) + _any(targets, _MLP_IN))
     shared += model.intermediate * ("down_proj" in targets)

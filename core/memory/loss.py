@@ -23,7 +23,7 @@ def _fused(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
     """Hidden states with their gradient, a tile of scores; a trained head its gradient."""
     width = compute_width(setup)
     hidden = tokens(setup) * model.hidden * (2 * width + 4)
-    tile = min(tokens(setup), TILE_TOKENS) * min(model.vocab, TILE_VOCABULARY) * (width + 4)
+    tile = min(tokens(setup), TILE_TOKENS) * min(model.vocab, TILE_VOCABULARY) * width
     return hidden + tile + (4 * model.vocab * model.hidden if adaptation.kind == "full" else 0)
 
 

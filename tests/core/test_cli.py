@@ -400,7 +400,7 @@ def spawn(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
 def test_the_tool_is_a_process_with_a_status(tmp_path: Path) -> None:
     good = spawn("plan", "--model", "starter", "--json", cwd=tmp_path)
     assert good.returncode == 0, good.stderr
-    assert json.loads(good.stdout)["needed"] > 0
+    assert json.loads(good.stdout)["memory"]["total_bytes"] > 0
     bad = spawn("check", "nowhere.yaml", cwd=tmp_path)
     assert bad.returncode == 2
     assert bad.stderr.startswith("error: ")

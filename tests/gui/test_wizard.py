@@ -131,7 +131,7 @@ def test_from_a_file_to_a_changed_model(qtbot: QtBot, real: Window, rows: Path) 
     assert isinstance(result, ResultPage)
     qtbot.waitUntil(lambda: result.model.rowCount() == 4, timeout=5_000)
     assert "→" in result.loss.text()
-    assert result.artefact() is not None
+    assert result.artefact is not None
 
 
 def test_a_killed_engine_is_told_and_resumed(qtbot: QtBot, real: Window, rows: Path) -> None:
