@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 
 from core.errors import CoreError, RunError
 from core.events import Event, Failed, Finished, decode
+from core.memory.setup import Setup
+from core.memory.traced import Request, Traced
 from core.plan import Plan
-from core.recipe import Recipe
+from core.recipe import AnyAdaptation, Recipe
 from core.rundir import RunDir
 from core.tokens import Preview
 
@@ -184,12 +187,37 @@ def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
 
     Runs the engine's own encoding in a child process. Raises CoreError with the engine's words.
     """
+    late = RunError(
+        f"The rows were not counted within {timeout:,.0f} seconds.",
+        hint="Try a smaller dataset; `tunesmith run --fast` starts without counting.",
+    )
+    answer = _ask("preview", recipe.to_yaml(), (str(rows),), timeout, late)
+    return Preview.model_validate(answer)
+
+
+def trace(model: Path, adaptation: AnyAdaptation, setup: Setup, timeout: float = 300.0) -> Traced:
+    """Memory of one step, found by running it without numbers in a child process.
+
+    `model` is a model's folder or its config.json. Raises CoreError with the engine's words.
+    """
+    late = RunError(
+        f"The step was not traced within {timeout:,.0f} seconds.",
+        hint="The quick estimate still holds, with a wider margin.",
+    )
+    request = Request(model=model.absolute(), adaptation=adaptation, setup=setup)
+    return Traced.model_validate(_ask("trace", request.model_dump_json(), (), timeout, late))
+
+
+def _ask(
+    job: str, request: str, rest: tuple[str, ...], timeout: float, late: RunError
+) -> dict[str, Any]:
+    """Let the engine answer a question. Raises CoreError with its words, or `late`."""
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
-        request, reply = Path(folder) / "recipe.yaml", Path(folder) / "reply.json"
-        request.write_text(recipe.to_yaml(), encoding="utf-8")
+        asked, reply = Path(folder) / "request", Path(folder) / "reply.json"
+        asked.write_text(request, encoding="utf-8")
         try:
             done = subprocess.run(
-                engine_command("preview", str(request), str(reply), str(rows)),
+                engine_command(job, str(asked), str(reply), *rest),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 env=engine_environment(),
@@ -197,16 +225,13 @@ def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise RunError(
-                f"The rows were not counted within {timeout:,.0f} seconds.",
-                hint="Try a smaller dataset; `tunesmith run --fast` starts without counting.",
-            ) from error
+            raise late from error
         if not reply.is_file():
-            raise RunError("The preview ended unexpectedly.", hint=_end_of(done.stderr))
-        answer = json.loads(reply.read_text(encoding="utf-8"))
+            raise RunError(f"The {job} ended unexpectedly.", hint=_end_of(done.stderr))
+        answer: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
     if "error" in answer:
         raise CoreError(answer["error"], hint=answer.get("hint", ""))
-    return Preview.model_validate(answer)
+    return answer
 
 
 def _end_of(output: bytes) -> str:

@@ -44,6 +44,13 @@ def models_home() -> Path:
     return data_home() / "models"
 
 
+def traces_home() -> Path:
+    """Where traced steps are remembered; may be deleted at any time."""
+    if os.environ.get("TUNESMITH_HOME"):
+        return data_home() / "cache" / "traces"
+    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False)) / "traces"
+
+
 def expand(path: str | Path) -> Path:
     """A path from a recipe; `sample:NAME` is a dataset that ships with the program."""
     text = str(path)

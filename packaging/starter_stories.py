@@ -24,10 +24,10 @@ WISHES = (
     "{name} wanted to give a {thing2} to {name2}.",
     "But {name} was hungry and had no {food}.",
     "{name} heard a loud noise in the {place2}.",
-    "{name} said, \"I want to see the {place2}!\"",
+    '{name} said, "I want to see the {place2}!"',
     "Then {name} met {name2}, a {mood} {animal2}.",
     "On the way {name} lost the {thing2}.",
-    "{name2} asked, \"Can you help me, {name}?\"",
+    '{name2} asked, "Can you help me, {name}?"',
     "{name} thought about the {place2} all day.",
 )
 TROUBLES = (
@@ -35,7 +35,7 @@ TROUBLES = (
     "But the door was closed and nobody was there.",
     "The {animal2} was in the way and did not move.",
     "{name} looked everywhere but could not find it.",
-    "\"Oh no,\" said {name}, \"what can I do?\"",
+    '"Oh no," said {name}, "what can I do?"',
     "{name2} was sad and began to cry.",
     "The way was long, and {name} was tired.",
     "It was too high for {name} to reach.",
@@ -43,13 +43,13 @@ TROUBLES = (
     "The night came and it was dark.",
 )
 HELPS = (
-    "Then {name2} came and said, \"I can help you.\"",
+    'Then {name2} came and said, "I can help you."',
     "A kind {animal2} showed {name} the way.",
     "{name} had an idea and used the {thing2}.",
     "They worked together and soon it was done.",
     "{name} asked {name2} for help, and {name2} smiled.",
     "{name} was brave and tried again.",
-    "\"Thank you, {name2},\" said {name}.",
+    '"Thank you, {name2}," said {name}.',
     "They shared the {food} and sat in the sun.",
     "{name} gave the {thing2} back to {name2}.",
     "The {animal2} laughed and became a friend.",
@@ -82,9 +82,7 @@ def story(rng: random.Random) -> str:
     return " ".join(sentences(rng, {}, rng.choice(OPENINGS)))
 
 
-def titled_story(
-    rng: random.Random, bound: dict[str, str] | None = None
-) -> tuple[str, str]:
+def titled_story(rng: random.Random, bound: dict[str, str] | None = None) -> tuple[str, str]:
     """A request for a story, and the story."""
     values = {} if bound is None else bound
     request, opening = rng.choice(REQUESTS)

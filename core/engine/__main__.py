@@ -1,4 +1,5 @@
-"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens.
+"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
+`trace REQUEST REPLY` tells the memory of a step.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -13,17 +14,21 @@ import os
 import platform
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import Timeout
 
 from core.engine.emit import Voice, versions
 from core.engine.faults import Stopped, explain
+from core.engine.remember import answer
 from core.engine.wishes import Wishes
 from core.errors import CoreError
 from core.events import Failed, Finished, Started
+from core.memory.traced import Request
 from core.recipe import load
 from core.rundir import RunDir, write_environment
+from core.value import Value
 
 LOCK_PATIENCE = 2.0
 """Seconds: whoever asks whether a run is alive holds its lock for a moment."""
@@ -38,6 +43,8 @@ def main(arguments: list[str]) -> int:
             return run(RunDir.open(Path(root)), int(serial))
         case ["preview", recipe, reply, rows]:
             return preview(Path(recipe), Path(reply), int(rows))
+        case ["trace", request, reply]:
+            return trace(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -87,17 +94,29 @@ def _remember_place(folder: RunDir) -> None:
 
 def preview(recipe: Path, reply: Path, rows: int) -> int:
     """Write a Preview, or {"error", "hint"}, as JSON to `reply`."""
-    try:
-        from core.engine.preview import preview as look
 
-        answer = look(load(recipe), rows).model_dump_json()
-        code = 0
+    def look() -> Value:
+        from core.engine import preview
+
+        return preview.preview(load(recipe), rows)
+
+    return _answer(reply, look)
+
+
+def trace(request: Path, reply: Path) -> int:
+    """Write a Traced, or {"error", "hint"}, as JSON to `reply`."""
+    return _answer(reply, lambda: answer(Request.model_validate_json(request.read_bytes())))
+
+
+def _answer(reply: Path, ask: Callable[[], Value]) -> int:
+    try:
+        said, code = ask().model_dump_json(), 0
     except Exception as error:  # noqa: BLE001 - the boundary: the asker gets a sentence
         if not isinstance(error, CoreError):
             traceback.print_exc()
         sentence, hint = explain(error)
-        answer, code = json.dumps({"error": sentence, "hint": hint}), 1
-    reply.write_text(answer, encoding="utf-8")
+        said, code = json.dumps({"error": sentence, "hint": hint}), 1
+    reply.write_text(said, encoding="utf-8")
     return code
 
 

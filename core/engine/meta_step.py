@@ -1,0 +1,122 @@
+"""Training steps on a model without numbers, in the order of our trainer or of a plain loop."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from trl.trainer.utils import add_fused_lm_head
+
+from core.engine.meta_optim import make_optimizer
+from core.engine.recorder import OUTPUT, Recorder
+from core.memory.setup import Setup
+
+METRICS = ("log_probs", "entropy", "is_top1")
+"""What TRL's SFTTrainer asks its fused output layer for."""
+MICRO_BATCHES = 2
+"""The second batch of an accumulation meets gradients; all further ones are like it."""
+
+
+class Precision(Protocol):
+    """Autocast: around a forward pass, and around layers that backward computes again."""
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """What surrounds the forward pass of a model."""
+        ...
+
+    def again(self) -> AbstractContextManager[None]:
+        """What surrounds a layer that is computed again."""
+        ...
+
+
+def prepare(model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
+    """Everything a trainer does to a model before the first step."""
+    model.train()
+    adapted = hasattr(model, "peft_config")
+    base = model.get_base_model() if adapted else model
+    if setup.checkpointing:
+        model.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={
+                "use_reentrant": False,
+                "context_fn": lambda: (nullcontext(), precision.again()),
+            }
+        )
+        if adapted:
+            model.enable_input_require_grads()
+    if setup.engine == "trl" and setup.loss == "fused":
+        add_fused_lm_head(base, outputs=METRICS)
+    _tell_places(base, recorder)
+
+
+def _tell_places(base: Any, recorder: Recorder) -> None:
+    """Hooks that look and change nothing."""
+    lists = [module for module in base.modules() if isinstance(module, torch.nn.ModuleList)]
+    layers = max(lists, key=len)
+    for number, layer in enumerate(layers):
+        layer.register_forward_pre_hook(lambda *_, name=f"layer {number}": recorder.enter(name))
+    layers[-1].register_forward_hook(lambda *_: recorder.enter(OUTPUT))
+
+
+class Steps:
+    """Runs optimizer steps; gradients are told from other memory when backward is over."""
+
+    def __init__(self, model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
+        self.model, self.setup = model, setup
+        self.recorder, self.precision = recorder, precision
+        self.trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(setup.optimizer, self.trained, cuda=setup.cuda)
+
+    def run(self) -> None:
+        """One optimizer step: forward and backward of every batch, clipping, update."""
+        for _ in range(min(self.setup.accumulation, MICRO_BATCHES)):
+            self._micro_batch()
+        with self.recorder.during("optimizer"):
+            torch.nn.utils.clip_grad_norm_(self.trained, 1.0, foreach=True)
+            self.optimizer.step()
+            self.model.zero_grad(set_to_none=True)
+
+    def _micro_batch(self) -> None:
+        with self.recorder.during("forward"):
+            loss, kept = self._loss()
+        with self.recorder.during("backward"):
+            loss.backward()
+        del loss, kept
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        self.recorder.rename(gradients, "gradients")
+
+    def _loss(self) -> tuple[torch.Tensor, Any]:
+        """The loss, and what the loop still holds while backward runs."""
+        inputs = self._inputs()
+        if self.setup.engine == "plain":
+            outputs = self.model(**inputs, use_cache=False)
+            return outputs.loss, outputs
+        return self._trl_loss(inputs), None
+
+    def _trl_loss(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """SFTTrainer.compute_loss without what only counts and logs."""
+        total = torch.ones((), dtype=torch.int64, device=self.device)
+        call = functools.partial(self.model, **inputs, use_cache=False)
+        with self.precision.autocast():
+            if self.setup.loss == "fused":
+                outputs = call(fused_lm_head=True)
+            else:
+                outputs = call(num_items_in_batch=total)
+        if self.setup.loss == "logits":
+            outputs.logits = outputs.logits.float()  # accelerate's convert_outputs_to_fp32
+            return outputs.loss / self.setup.accumulation
+        return (-outputs.log_probs).sum() / total.clamp(min=1)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is: on meta, or in a test on the processor."""
+        return self.trained[0].device
+
+    def _inputs(self) -> dict[str, torch.Tensor]:
+        shape = (self.setup.rows, self.setup.length)
+        ids = torch.zeros(shape, dtype=torch.int64, device=self.device)
+        inputs = {"input_ids": ids, "labels": ids.clone()}
+        if self.setup.padded or self.setup.engine == "trl":
+            inputs["attention_mask"] = torch.ones_like(ids)
+        return inputs

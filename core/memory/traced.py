@@ -1,0 +1,58 @@
+"""What a traced step says about memory, and what has to be known to trace one. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from core.memory.setup import Setup
+from core.recipe import AnyAdaptation
+from core.value import Value
+
+
+class TracedItem(Value):
+    """One kind of memory at the moment of the peak, in bytes as the allocator counts them."""
+
+    kind: str
+    bytes: int
+
+
+class Point(Value):
+    """How much was allocated after so many events, in bytes."""
+
+    event: int
+    bytes: int
+
+
+class Traced(Value):
+    """Memory of one training step, found by running it on tensors without numbers.
+
+    `allocated_bytes` and `reserved_bytes` are what `torch.cuda.max_memory_allocated` and
+    `max_memory_reserved` would say; the driver's own context is not in them.
+    """
+
+    method: Literal["traced"] = "traced"
+    allocated_bytes: int
+    reserved_bytes: int
+    expandable_bytes: int
+    """Reserved with PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True."""
+    tensor_bytes: int
+    """Peak of what tensors alone ask for: no workspaces, no rounding."""
+    phase: str
+    """When most is allocated: "load", "forward", "backward" or "optimizer"."""
+    layer: str
+    """Where in the model that is; empty outside of it."""
+    items: tuple[TracedItem, ...]
+    """What is allocated at the peak, largest first."""
+    timeline: tuple[Point, ...]
+    seconds: float
+    """Time the trace took, without the import of the libraries."""
+    versions: dict[str, str]
+
+
+class Request(Value):
+    """What is to be traced: a model folder or a config.json, how it is adapted, and the step."""
+
+    model: Path
+    adaptation: AnyAdaptation
+    setup: Setup

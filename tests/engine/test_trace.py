@@ -1,0 +1,208 @@
+"""A traced step against real ones: of this machine to the byte, of published measurements."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import core.engine.run
+from core import launch
+from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.engine.meta_model import adapt, build, load, read_configuration
+from core.engine.meta_ops import Routing
+from core.engine.patches import patched
+from core.engine.recorder import Recorder, highest
+from core.engine.trace import take_steps, trace
+from core.engine.trainer import Trainer
+from core.errors import CoreError
+from core.memory.setup import Attention, Setup
+from core.places import starter
+from core.recipe import Recipe
+from tests.engine.conftest import create, go
+from tests.engine.counting import watch_model
+
+pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
+SHAPES = Path(__file__).parents[1] / "data" / "memory" / "shapes"
+LENGTH = 64
+ROWS = 4
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """What the real engine's real steps allocate, operation by operation."""
+    recorder = Recorder(hidden=False)
+
+    class Measured(Trainer):
+        def train(self, *rest: Any, **named: Any) -> Any:
+            watch_model(recorder, self.model)
+            with recorder:
+                return super().train(*rest, **named)
+
+    monkeypatch.setattr(core.engine.run, "Trainer", Measured)
+    return recorder
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+@pytest.mark.parametrize("kind", ADAPTATIONS)
+def test_a_traced_step_is_a_real_step(
+    tmp_path: Path, recipe: Recipe, measured: Recorder, kind: type[Adaptation], checkpointing: str
+) -> None:
+    recipe = recipe.edit("adaptation", kind().model_dump()).edit("training.max_steps", 3)
+    recipe = recipe.edit("training.max_length", LENGTH).edit("training.accumulation", 1)
+    recipe = recipe.edit("training.checkpointing", checkpointing)
+    recipe = recipe.edit("data.heldout_share", 0.0).edit("training.learning_rate", 1e-4)
+    go(create(tmp_path / "run", recipe))
+    config = json.loads((starter() / "config.json").read_text())
+    setup = Setup(
+        cuda=False, dtype="fp32", rows=ROWS, length=LENGTH, checkpointing=checkpointing == "on"
+    )
+    real = highest(measured.events)
+    traced = trace(config, recipe.adaptation, setup).tensor_bytes
+    ahead = 2 * 3 * ROWS * LENGTH * 8
+    assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
+
+
+class RealAutocast:
+    """torch's own autocast; layers that are computed again find it by themselves."""
+
+    def autocast(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    def again(self) -> Any:
+        return contextlib.nullcontext()
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "checkpointing", "attention"),
+    [
+        (Lora(dropout=0.1), True, "sdpa"),
+        (Lora(), False, "eager"),
+        (Full(), False, "sdpa"),
+        (Full(), True, "eager"),
+    ],
+)
+def test_autocast_without_numbers_is_autocast(
+    adaptation: Adaptation, checkpointing: bool, attention: Attention
+) -> None:
+    """The same step, with numbers under torch's autocast and without them under ours."""
+    config = read_configuration(json.loads((starter() / "config.json").read_text()))
+    setup = Setup(cuda=False, rows=2, length=64, checkpointing=checkpointing, attention=attention)
+    real, meta = Recorder(hidden=False), Recorder(hidden=False)
+    model = AutoModelForCausalLM.from_config(
+        config, dtype=torch.float32, attn_implementation=attention
+    )
+    if adapter := adaptation.peft_config():
+        model = peft.get_peft_model(model, adapter)
+    watch_model(real, model)
+    take_steps(model, setup, real, RealAutocast())
+    routing = Routing(attention, torch.bfloat16, cuda=False)
+    empty = build(config, adaptation, setup)
+    load(empty, meta, adaptation, setup)
+    empty = adapt(empty, adaptation, setup, meta)
+    with patched(cuda=False, padded=False), routing:
+        take_steps(empty, setup, meta, routing)
+    assert highest(meta.events) == highest(real.events)
+
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 512, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2,
+}  # fmt: skip
+EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 8}
+FAMILIES: list[dict[str, Any]] = [
+    SMALL | {"model_type": "mixtral", **EXPERTS},
+    SMALL | {"model_type": "qwen3_moe", "moe_intermediate_size": 64, "num_experts": 8},
+    SMALL | {"model_type": "gemma3_text", "head_dim": 32, "sliding_window": 32},
+    SMALL | {"model_type": "phi3", "pad_token_id": 0},
+    {"model_type": "gpt2", "vocab_size": 512, "n_embd": 128, "n_layer": 2, "n_head": 4},
+]
+
+
+@pytest.mark.parametrize("config", FAMILIES, ids=lambda config: config["model_type"])
+def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
+    """Experts too: their matrix products take all tokens at once, however they are routed."""
+    found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
+    assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
+    assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
+
+
+LLAMA_8B = SHAPES / "llama-3.1-8b.json"
+
+
+def test_a_model_of_eight_billion_is_traced() -> None:
+    """Weights by hand: 7.0e9 of 8.03e9 numbers in 4.127 bits, embeddings and norms in 16 bits."""
+    found = trace(json.loads(LLAMA_8B.read_text()), QLora(), Setup(length=2048, checkpointing=True))
+    weights = next(item.bytes for item in found.items if item.kind == "weights")
+    linear = 32 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    rest = 2 * 128256 * 4096 + 65 * 4096
+    assert weights == pytest.approx(linear * 4.127 / 8 + rest * 2, rel=0.002)
+    assert sum(item.bytes for item in found.items) == pytest.approx(
+        found.allocated_bytes, rel=0.001
+    )
+    assert found.phase == "backward"
+    assert found.layer == "layer 31"
+    assert found.allocated_bytes <= found.expandable_bytes <= found.reserved_bytes * 1.01
+    assert max(point.bytes for point in found.timeline) == found.allocated_bytes
+
+
+def test_more_of_everything_takes_more() -> None:
+    config = json.loads((SHAPES / "smollm2-135m.json").read_text())
+    config["num_hidden_layers"] = 2
+    base = Setup(rows=2, length=256, attention="flash")
+    small_adapter = Lora()
+    small = trace(config, small_adapter, base).allocated_bytes
+
+    def changed(adaptation: Adaptation = small_adapter, **fields: Any) -> int:
+        return trace(config, adaptation, base.model_copy(update=fields)).allocated_bytes
+
+    assert changed(rows=4) > small
+    assert changed(padded=True) > small, "a mask expands keys and values and is kept"
+    assert changed(loss="logits") > small
+    assert changed(checkpointing=True) < small
+    full = [changed(Full(), optimizer=o) for o in ("paged_adamw", "adamw_8bit", "adamw")]
+    assert full == sorted(set(full)), "managed memory is not counted, 8 bits are less than 32"
+    assert changed(attention="eager") > small
+
+
+@pytest.mark.parametrize(
+    ("config", "setup", "said"),
+    [
+        ({}, Setup(), "not describe a model of a known family"),
+        ({"model_type": "no such"}, Setup(), "not describe a model of a known family"),
+        ({"model_type": "llama", "hidden_size": "wide"}, Setup(), "family|built"),
+        ({"model_type": "vit"}, Setup(), "No model can be built"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="dpo"), "only supervised"),
+        (SMALL | {"model_type": "llama"}, Setup(sharding="fsdp", gpus=2), "several GPUs"),
+        (SMALL | {"model_type": "llama"}, Setup(offload=True), "offloading"),
+        (SMALL | {"model_type": "lfm2"}, Setup(), "cannot be traced"),
+    ],
+)
+def test_what_cannot_be_traced_is_said_in_a_sentence(
+    config: dict[str, Any], setup: Setup, said: str
+) -> None:
+    with pytest.raises(CoreError, match=said) as caught:
+        trace(config, Lora(), setup)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_the_engine_answers_and_remembers(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(SMALL | {"model_type": "llama"}))
+    found = launch.trace(tmp_path, QLora(), Setup(length=128))
+    again = launch.trace(path, QLora(), Setup(length=128))
+    assert again == found, "a second trace would have taken another number of seconds"
+    assert again.reserved_bytes > 0
+
+
+def test_the_engine_refuses_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": -4}')
+    with pytest.raises(CoreError, match="num_hidden_layers is -4"):
+        launch.trace(tmp_path, Lora(), Setup())
