@@ -19,10 +19,11 @@ from core.describe import (
 from core.errors import CoreError, RecipeError, RunError
 from core.launch import Engine
 from core.machine import read_machine
-from core.memory import Load, estimate
+from core.memory import estimate
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
+from core.settle import step_setup
 from core.terminal import Terminal, table
 from core.watch import watch, watch_engine, watch_fetch
 
@@ -157,15 +158,14 @@ def _plan_model(arguments: Namespace) -> Plan:
     chosen = _recipe_of(arguments)
     model = models.look(models.resolve(chosen.model))
     bare = make_plan(chosen, Facts(machine=(machine := read_machine())))
-    load = Load(
-        cuda=bool(machine.gpus),
+    setup = step_setup(
+        chosen,
+        device="cuda" if machine.gpus else "cpu",
         bf16=machine.bf16,
-        rows=arguments.micro_batch,
-        length=arguments.seq_len,
         checkpointing=arguments.checkpointing,
     )
     return Plan(
-        items=estimate(model, chosen.adaptation, load),
+        bill=estimate(model, chosen.adaptation, setup),
         limit=bare.limit,
         device=bare.device,
         parameters=model.parameters,

@@ -65,7 +65,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan as plain data."""
     steps = plan.settings.steps if plan.settings else None
     extra = {"needed": plan.needed, "fits": plan.needed <= plan.limit, "ready": plan.ready}
-    return plan.model_dump(mode="json") | extra | {"steps": steps}
+    items = [item.model_dump() for item in plan.items]
+    return plan.model_dump(mode="json") | extra | {"steps": steps, "items": items}
 
 
 def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, Any]:

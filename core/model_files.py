@@ -18,6 +18,7 @@ MAX_TOKENIZER = 200_000_000
 _LIMITS = {
     "hidden": 65_536, "layers": 1_000, "heads": 4_096, "kv_heads": 4_096, "head_dim": 65_536,
     "intermediate": 1_000_000, "vocab": 4_000_000, "context": 100_000_000,
+    "experts": 4_096, "experts_used": 4_096, "expert_width": 1_000_000,
 }  # fmt: skip
 _SPELLINGS = {
     "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
@@ -28,6 +29,9 @@ _SPELLINGS = {
     "intermediate": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
     "vocab": ("vocab_size",),
     "context": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx"),
+    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+    "experts_used": ("num_experts_per_tok",),
+    "expert_width": ("moe_intermediate_size",),
 }
 _ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _CONVERT = (
@@ -49,6 +53,9 @@ class Config(Value):
     intermediate: int = 0
     vocab: int = 0
     context: int = 0
+    experts: int = 0
+    experts_used: int = 0
+    expert_width: int = 0
     tied: bool = False
     quantised: str = ""
     packed_bits: int = 0
@@ -156,7 +163,11 @@ _REPAIR = "The file is damaged. Download the model again, or repair the file."
 def read_config(folder: Path) -> Config:
     """config.json under one spelling; hostile or senseless values are refused."""
     path = folder / "config.json"
-    raw = read_json(path)
+    return parse_config(path, read_json(path))
+
+
+def parse_config(path: Path, raw: dict[str, Any]) -> Config:
+    """The same for what was read from `path`, which is only named in what is refused."""
     _refuse_code(path, raw)
     text = _text_part(raw)
     merged = raw | text
@@ -165,6 +176,9 @@ def read_config(folder: Path) -> Config:
     numbers["kv_heads"] = numbers["kv_heads"] or heads
     numbers["head_dim"] = numbers["head_dim"] or numbers["hidden"] // max(1, heads)
     numbers["intermediate"] = numbers["intermediate"] or 4 * numbers["hidden"]
+    if numbers["experts"]:
+        numbers["experts_used"] = numbers["experts_used"] or 1
+        numbers["expert_width"] = numbers["expert_width"] or numbers["intermediate"]
     quantised, bits = _quantisation(raw)
     return Config(
         architecture=_architecture(raw),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -13,7 +14,9 @@ from core.model_files import (
     Config,
     chat_template,
     licence,
+    parse_config,
     read_config,
+    read_json,
     refuse_what_is_no_model,
     tokenizer_size,
 )
@@ -58,6 +61,11 @@ class ModelFacts(Value):
     """How the checkpoint was quantised ("gptq", "awq", "bitsandbytes", ...); empty when not."""
     linear: dict[str, tuple[int, int]] = Field({})
     """Linear layers of one layer: name -> rows, columns as stored."""
+    experts: int = 0
+    """Feed-forward parts of a layer among which every token is sent to some; 0 when dense."""
+    experts_used: int = 0
+    expert_width: int = 0
+    """Intermediate size of one expert."""
 
 
 def resolve(model: str) -> Path:
@@ -126,6 +134,9 @@ def look(folder: Path) -> ModelFacts:
         licence=licence(folder),
         quantised=config.quantised,
         linear=weights.linear_layers(tensors, stack),
+        experts=config.experts,
+        experts_used=config.experts_used,
+        expert_width=config.expert_width,
     )
 
 
@@ -166,3 +177,52 @@ def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors) -> int:
             "place, or resize the embedding.",
         )
     return vocab
+
+
+def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
+    """The facts of a model that is only a config.json: shapes are those of Llama-like layers.
+
+    Biases and norms of heads are left out. Raises ModelError.
+    """
+    source = config if isinstance(config, Path) else Path("config.json")
+    path = source / "config.json" if source.is_dir() else source
+    found = parse_config(path, read_json(path) if isinstance(config, Path) else config)
+    for name in ("hidden", "layers", "heads", "head_dim", "intermediate", "vocab"):
+        if getattr(found, name) < 1:
+            raise ModelError(
+                f"{path}: it does not say what the {name} of the model is.",
+                hint="Choose the config.json of a text model such as Qwen, Llama or Mistral.",
+            )
+    linear = _linear_shapes(found)
+    return ModelFacts(
+        path=path.absolute(),
+        name=path.absolute().parent.name,
+        parameters=_count(found, linear),
+        stored="bf16",
+        bytes=0,
+        linear=linear,
+        **found.model_dump(exclude={"kind", "packed_bits"}),
+    )
+
+
+def _linear_shapes(config: Config) -> dict[str, tuple[int, int]]:
+    """Linear layers of one Llama-like layer; experts are no linear layers."""
+    hidden, wide = config.hidden, config.intermediate
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    attention = {
+        "q_proj": (queries, hidden), "k_proj": (keys, hidden), "v_proj": (keys, hidden),
+        "o_proj": (hidden, queries),
+    }  # fmt: skip
+    if config.experts:
+        return attention
+    return attention | {
+        "gate_proj": (wide, hidden), "up_proj": (wide, hidden), "down_proj": (hidden, wide),
+    }  # fmt: skip
+
+
+def _count(config: Config, linear: dict[str, tuple[int, int]]) -> int:
+    """Numbers of linear layers, norms, experts with their router, embedding and output layer."""
+    hidden = config.hidden
+    layer = sum(rows * columns for rows, columns in linear.values()) + 2 * hidden
+    layer += config.experts * hidden * (3 * config.expert_width + 1)
+    return config.layers * layer + hidden + config.vocab * hidden * (1 if config.tied else 2)

@@ -6,7 +6,7 @@ import math
 
 from core.dataset import DataFacts
 from core.machine import Machine
-from core.memory import Item, Load, estimate
+from core.memory import Bill, Item, Setup, estimate
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -40,7 +40,7 @@ class Settings(Value):
 class Draft(Value):
     """What a recipe comes to on a machine, before anybody judged it."""
 
-    items: tuple[Item, ...] = ()
+    bill: Bill | None = None
     limit: int = 0
     """Memory of the device the run will use, in bytes."""
     device: str = ""
@@ -53,9 +53,14 @@ class Draft(Value):
     decisions: tuple[Decision, ...] = ()
 
     @property
+    def items(self) -> tuple[Item, ...]:
+        """The parts of the memory bill."""
+        return self.bill.items if self.bill else ()
+
+    @property
     def needed(self) -> int:
         """The whole memory bill in bytes."""
-        return sum(item.bytes for item in self.items)
+        return self.bill.total if self.bill else 0
 
 
 class Facts(Value):
@@ -75,9 +80,8 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         return bare
     settings, decisions = settle(recipe, facts)
     rows, heldout = split_sizes(recipe, facts)
-    load = _load(settings, _padded(recipe, tokens(recipe, facts)))
     return Draft(
-        items=estimate(facts.model, recipe.adaptation, load),
+        bill=estimate(facts.model, recipe.adaptation, make_setup(recipe, facts, settings)),
         limit=bare.limit,
         device=bare.device,
         parameters=facts.model.parameters,
@@ -206,33 +210,43 @@ def _settle_checkpointing(
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     assert facts.model is not None
-    load = Load(
-        cuda=device == "cuda",
-        bf16=bf16,
-        rows=recipe.training.micro_batch,
-        length=_padded(recipe, tokens(recipe, facts)),
-    )
-    need = sum(item.bytes for item in estimate(facts.model, recipe.adaptation, load))
+    setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
+    setup = setup.model_copy(update=_rows(recipe, facts))
+    need = estimate(facts.model, recipe.adaptation, setup).total
     if need <= 0.9 * _limit(recipe, facts.machine):
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
 
 
-def _padded(recipe: Recipe, counted: TokenFacts) -> int:
-    """Tokens per row in the longest batch."""
-    if recipe.objective.packing:
-        return recipe.training.max_length
-    return min(recipe.training.max_length, max(1, counted.longest))
-
-
-def _load(settings: Settings, length: int) -> Load:
-    return Load(
-        cuda=settings.device == "cuda",
+def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
+    """The step that a run with these settings takes on its longest rows."""
+    return step_setup(
+        recipe,
+        device=settings.device,
         bf16=settings.bf16,
-        rows=settings.micro_batch,
-        length=length,
         checkpointing=settings.checkpointing,
+    ).model_copy(update=_rows(recipe, facts))
+
+
+def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) -> Setup:
+    """A step of our engine on full rows."""
+    return Setup(
+        cuda=device == "cuda",
+        dtype="bf16" if bf16 else "fp32",
+        rows=recipe.training.micro_batch,
+        length=recipe.training.max_length,
+        accumulation=recipe.training.accumulation,
+        checkpointing=checkpointing,
     )
+
+
+def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
+    """Length of the longest batch, and whether its rows differ in length."""
+    if recipe.objective.packing:
+        return {"length": recipe.training.max_length}
+    longest = max(1, tokens(recipe, facts).longest)
+    ragged = recipe.training.micro_batch > 1
+    return {"length": min(recipe.training.max_length, longest), "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

@@ -1,5 +1,7 @@
 """Bytes that training needs, item by item."""
 
-from core.memory.estimate import Item, Load, estimate
+from core.memory.bill import Bill, Item
+from core.memory.closed import estimate
+from core.memory.setup import Setup
 
-__all__ = ["Item", "Load", "estimate"]
+__all__ = ["Bill", "Item", "Setup", "estimate"]

@@ -1,0 +1,66 @@
+"""Memory of the output layer and the loss, in bytes.
+
+Sources: ForCausalLMLoss of transformers (logits are raised to 32 bits; log_softmax, its gradient
+and that of its input), and ChunkedLogProbFunction of TRL's fused head (tiles of 4,096 tokens by
+32,768 words, gradients summed in 32 bits).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.memory.setup import Setup
+from core.memory.widths import Widths
+from core.models import ModelFacts
+
+TILE_TOKENS, TILE_WORDS = 4096, 32_768
+CPU_TILES = 4.25, 8.25
+"""Without Triton so many tiles are made in forward and backward; the fraction holds bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the output layer adds to the saved activations."""
+
+    forward: int
+    backward: int
+    kept: int
+    """Logits that a plain loop still holds when the layers are differentiated."""
+
+
+def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    """The loss of one micro-batch; with `full` the output layer is trained."""
+    tokens = setup.rows * setup.length
+    norm = tokens * model.hidden * (4 + (width.stream if full else 0))
+    hidden = tokens * model.hidden * width.stream
+    if setup.engine == "trl" and setup.loss == "fused":
+        return _fused(model, setup, width, norm, hidden, full=full)
+    kept = tokens * model.vocab * width.math if setup.engine == "plain" else 0
+    logits = tokens * model.vocab
+    raised = width.math if width.math != 4 else 0
+    return Loss(
+        forward=norm + hidden + logits * (raised + 8),
+        backward=norm + logits * 12 + kept,
+        kept=kept,
+    )
+
+
+def _fused(
+    model: ModelFacts, setup: Setup, width: Widths, norm: int, hidden: int, *, full: bool
+) -> Loss:
+    tokens = setup.rows * setup.length
+    part = min(tokens, TILE_TOKENS)
+    tile = part * min(TILE_WORDS, max(model.vocab, TILE_WORDS)) * width.math
+    ahead, back = (1, 1) if setup.cuda else CPU_TILES
+    cast = width.math if width.math != width.stream else 0
+    words = min(TILE_WORDS, model.vocab) * model.hidden * cast
+    chunk = part * model.hidden * cast
+    summed = tokens * model.hidden * 4
+    weight = model.vocab * model.hidden * 4 if full else 0
+    result = tokens * model.hidden * width.stream if width.stream != 4 else 0
+    return Loss(
+        forward=norm + 2 * hidden + chunk + words + round(ahead * tile),
+        backward=norm + hidden + summed + weight
+        + max(result, chunk + 2 * words) + round(back * tile),
+        kept=0,
+    )  # fmt: skip
