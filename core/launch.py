@@ -38,8 +38,10 @@ _SET = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "BITSANDBYTES_NOWELCOME": "1",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
 }
-"""The engine is offline, asks nobody, and its own loops bring the parallelism."""
+"""The engine is offline, asks nobody, its own loops bring the parallelism, and its memory on a GPU
+grows in one piece where the driver can do that, so that little of it lies idle."""
 
 
 def engine_command(*arguments: str) -> list[str]:

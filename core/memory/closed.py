@@ -83,6 +83,13 @@ class Step:
         """Casts of weights that wait for backward; recomputed layers make their own."""
         return 0 if self.setup.checkpointing else self.model.layers * self.layer.casts
 
+    def spare(self, peak: Moment) -> int:
+        """What the allocator holds beyond what is needed at the peak."""
+        table = self.model.vocab * self.model.hidden * self.width.rest
+        return slack(
+            self.setup, peak.phase, self.layer.peak, table, full=self.full, tied=self.model.tied
+        )
+
     def _last(self) -> int:
         """The last layer is differentiated, before all others."""
         if self.setup.checkpointing:
@@ -95,7 +102,7 @@ class Step:
 
     def _inputs(self) -> int:
         """Masks, and sines and cosines of positions."""
-        setup, square = self.setup, self.setup.rows * self.setup.length**2
+        setup, square = self.setup, self.setup.rows * self.setup.length * self.setup.length
         mask = self.width.stream if setup.attention == "eager" else 1 if setup.padded else 0
         turns = 2 * setup.length * self.model.head_dim * self.width.stream
         return square * mask + turns
@@ -129,7 +136,7 @@ def estimate(
     fixed = states.weights + states.adapters + states.optimizer + step.share.gathered
     workspaces = WORKSPACES if setup.cuda else 0
     allocated = fixed + peak.total + workspaces
-    spare = slack(adaptation, setup, step.layer, peak) if setup.cuda else 0
+    spare = step.spare(peak) if setup.cuda else 0
     context = context_bytes if setup.cuda else ENGINE_HOST
     return Bill(
         items=tuple(_items(step, adaptation, peak, workspaces + spare, context)),

@@ -42,9 +42,9 @@ class Counter:
         self, model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths
     ) -> None:
         self.model, self.setup, self.width = model, setup, width
-        self.full = adaptation.kind == "full"
+        self.full: bool = adaptation.kind == "full"
         self.quantised = adaptation.quantised
-        self.rank = getattr(adaptation, "rank", 0)
+        self.rank: int = getattr(adaptation, "rank", 0)
         self.hidden = model.hidden
         self.queries = model.heads * model.head_dim
         self.keys = model.kv_heads * model.head_dim
@@ -117,7 +117,7 @@ class Counter:
 
     def scores(self) -> int:
         """Whole bytes that grow with the square of the length: softmax of eager, mask as bias."""
-        square = self.setup.rows * self.setup.length**2
+        square = self.setup.rows * self.setup.length * self.setup.length
         match _kernel(self.setup, self.width):
             case "eager":
                 low = self.width.math if self.width.math != 4 else 0
@@ -132,28 +132,22 @@ class Counter:
         kernel = _kernel(self.setup, self.width)
         if kernel == "eager":
             back = 2 if self.setup.dtype == "fp16" and math == 2 else 4
-            return self.setup.rows * self.setup.length**2 * self.model.heads * (8 + back)
+            return self.tokens * self.setup.length * self.model.heads * (8 + back)
         wide = self.queries if kernel == "efficient" or self.keys != self.queries else 0
         sums = 4 * self.queries if kernel != "cpu" else 0
         return tokens * (sums + math * (2 * self.queries + 2 * self.keys + 2 * wide))
 
     def multiplying(self) -> int:
         """Whole bytes that backward of the feed-forward part adds to what it saved."""
-        kept = self.width.math * self.wide * (3 + self._product_is_kept())
+        one = self.width.math * self.wide
         if self.width.copy:
-            kept = 3 * self.width.math * self.wide + self._own_copy()
-            added = max(14 * self.wide, 6 * self.width.math * self.wide) - kept
-            return self.tokens * (added + (8 if self.width.copy == 2 else 10) * self.hidden)
-        added = 6 * self.width.math * self.wide - kept
-        if self.quantised and self.width.math * self.wide * self.tokens < self._unpacked():
-            added = self.width.math * self.wide + self._unpacked() // self.tokens
-        return self.tokens * (added - self.hidden * 4 * self.full)
-
-    def _product_is_kept(self) -> bool:
-        return self.full or self.adapts("down_proj")
-
-    def _own_copy(self) -> int:
-        return self.width.copy * self.wide * self.adapts("down_proj")
+            kept = 3 * one + self.width.copy * self.wide * self.adapts("down_proj")
+            residual = 8 if self.width.copy == 2 else 10
+            return self.tokens * (max(14 * self.wide, 6 * one) - kept + residual * self.hidden)
+        if self.quantised and self.tokens * one < self._unpacked():
+            return self.tokens * one + self._unpacked()
+        kept = one * (4 if self.full or self.adapts("down_proj") else 3)
+        return self.tokens * (6 * one - kept - 4 * self.hidden * self.full)
 
     def _unpacked(self) -> int:
         """Whole bytes of the largest 4-bit matrix while it is multiplied."""

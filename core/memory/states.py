@@ -78,8 +78,8 @@ def state_bytes(optimizer: Optimizer, width: int) -> float:
 
 
 def _update(model: ModelFacts, optimizer: Optimizer, gradients: int, *, full: bool) -> int:
-    """Foreach makes a list as large as the gradients, Adafactor squares a matrix at a time."""
+    """Foreach makes a list as large as the gradients, Adafactor two matrices at a time."""
     largest = model.vocab * model.hidden * 4 if full else 0
     if optimizer == "adamw_foreach":
         return gradients
-    return 3 * largest if optimizer == "adafactor" else 0
+    return 2 * largest if optimizer == "adafactor" else 0
