@@ -241,12 +241,16 @@ def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) 
 
 
 def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
-    """Length of the longest batch, and whether its rows differ in length."""
+    """The longest batch: rows that differ in length need a mask, and so do packed ones.
+
+    TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
+    """
+    training = recipe.training
     if recipe.objective.packing:
-        return {"length": recipe.training.max_length}
+        return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
     longest = max(1, tokens(recipe, facts).longest)
-    ragged = recipe.training.micro_batch > 1
-    return {"length": min(recipe.training.max_length, longest), "padded": ragged}
+    ragged = training.micro_batch > 1
+    return {"length": min(training.max_length, longest), "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:
