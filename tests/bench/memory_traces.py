@@ -8,6 +8,7 @@ About four minutes. The table is tests/data/memory/engine_traces.csv.
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def main() -> None:
         adaptation = parse({"adaptation": chosen}).adaptation
         found = trace(configuration(name), adaptation, setup)
         lines.append(
-            {"shape": name, "adaptation": adaptation.model_dump_json(exclude_defaults=True)}
+            {"shape": name, "adaptation": json.dumps(chosen, separators=(",", ":"))}
             | {"setup": setup.model_dump_json(exclude_defaults=True)}
             | found.model_dump(include={"allocated_bytes", "reserved_bytes", "expandable_bytes"})
         )
