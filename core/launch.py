@@ -38,7 +38,7 @@ _SET = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "BITSANDBYTES_NOWELCOME": "1",
-    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
 }
 """The engine is offline, asks nobody, and its own loops bring the parallelism; memory of a card is
 reserved in pages that grow, so that little more is reserved than used."""

@@ -18,6 +18,7 @@ MAX_TOKENIZER = 200_000_000
 _LIMITS = {
     "hidden": 65_536, "layers": 1_000, "heads": 4_096, "kv_heads": 4_096, "head_dim": 65_536,
     "intermediate": 1_000_000, "vocab": 4_000_000, "context": 100_000_000,
+    "experts": 4_096, "experts_used": 4_096, "expert_width": 1_000_000,
 }  # fmt: skip
 _SPELLINGS = {
     "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
@@ -28,8 +29,10 @@ _SPELLINGS = {
     "intermediate": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
     "vocab": ("vocab_size",),
     "context": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx"),
+    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
+    "experts_used": ("num_experts_per_tok",),
+    "expert_width": ("moe_intermediate_size",),
 }
-_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 _ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 _CONVERT = (
     "Look on the model's page for a version in safetensors, or convert it once on a computer where "
@@ -50,12 +53,13 @@ class Config(Value):
     intermediate: int = 0
     vocab: int = 0
     context: int = 0
+    experts: int = 0
+    experts_used: int = 0
+    expert_width: int = 0
     tied: bool = False
     quantised: str = ""
     packed_bits: int = 0
     """Bits per number in a packed checkpoint; 0 when nothing is packed."""
-    experts: bool = False
-    """Whether only some of the weights work on each token."""
 
 
 def refuse_what_is_no_model(folder: Path) -> None:
@@ -156,9 +160,14 @@ def read_json(path: Path, limit: int = MAX_CONFIG) -> dict[str, Any]:
 _REPAIR = "The file is damaged. Download the model again, or repair the file."
 
 
-def read_config(path: Path) -> Config:
-    """A config.json under one spelling; hostile or senseless values are refused."""
-    raw = read_json(path)
+def read_config(folder: Path) -> Config:
+    """config.json under one spelling; hostile or senseless values are refused."""
+    path = folder / "config.json"
+    return parse_config(path, read_json(path))
+
+
+def parse_config(path: Path, raw: dict[str, Any]) -> Config:
+    """The same for what was read from `path`, which is only named in what is refused."""
     _refuse_code(path, raw)
     text = _text_part(raw)
     merged = raw | text
@@ -167,6 +176,9 @@ def read_config(path: Path) -> Config:
     numbers["kv_heads"] = numbers["kv_heads"] or heads
     numbers["head_dim"] = numbers["head_dim"] or numbers["hidden"] // max(1, heads)
     numbers["intermediate"] = numbers["intermediate"] or 4 * numbers["hidden"]
+    if numbers["experts"]:
+        numbers["experts_used"] = numbers["experts_used"] or 1
+        numbers["expert_width"] = numbers["expert_width"] or numbers["intermediate"]
     quantised, bits = _quantisation(raw)
     return Config(
         architecture=_architecture(raw),
@@ -174,7 +186,6 @@ def read_config(path: Path) -> Config:
         tied=bool(raw.get("tie_word_embeddings", text.get("tie_word_embeddings", _tied(merged)))),
         quantised=quantised,
         packed_bits=bits,
-        experts=any(merged.get(key) for key in _EXPERTS),
         **numbers,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -13,7 +14,9 @@ from core.model_files import (
     Config,
     chat_template,
     licence,
+    parse_config,
     read_config,
+    read_json,
     refuse_what_is_no_model,
     tokenizer_size,
 )
@@ -24,7 +27,6 @@ from core.value import Value
 STARTER = "starter"
 """The name under which a recipe asks for the model that ships with the program."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_UNGATED = {"gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "phi", "starcoder2"}
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
@@ -59,6 +61,11 @@ class ModelFacts(Value):
     """How the checkpoint was quantised ("gptq", "awq", "bitsandbytes", ...); empty when not."""
     linear: dict[str, tuple[int, int]] = Field({})
     """Linear layers of one layer: name -> rows, columns as stored."""
+    experts: int = 0
+    """Feed-forward parts of a layer among which every token is sent to some; 0 when dense."""
+    experts_used: int = 0
+    expert_width: int = 0
+    """Intermediate size of one expert."""
 
 
 def resolve(model: str) -> Path:
@@ -98,9 +105,9 @@ def hub_folder(model_id: str) -> Path:
 def look(folder: Path) -> ModelFacts:
     """Everything known of the model in a folder. Raises ModelError."""
     if folder.suffix == ".json" and folder.is_file():
-        return outline(folder)
+        return shape_from_config(folder)
     refuse_what_is_no_model(folder)
-    config = read_config(folder / "config.json")
+    config = read_config(folder)
     tensors, size = weights.read_tensors(folder)
     stack, present = weights.text_stack(tensors)
     _refuse_gaps(folder, config.layers, stack, present)
@@ -129,55 +136,10 @@ def look(folder: Path) -> ModelFacts:
         licence=licence(folder),
         quantised=config.quantised,
         linear=weights.linear_layers(tensors, stack),
+        experts=config.experts,
+        experts_used=config.experts_used,
+        expert_width=config.expert_width,
     )
-
-
-def outline(path: Path) -> ModelFacts:
-    """What a config.json alone tells: enough to plan, not to train. Raises ModelError."""
-    config = read_config(path)
-    if config.experts or not (config.hidden and config.layers and config.heads and config.vocab):
-        missing = "how large its experts are" if config.experts else "its size"
-        raise ModelError(
-            f"{path} alone does not tell {missing} in a way that is understood.",
-            hint="Choose the folder with the model's weights; their headers tell.",
-        )
-    linear = _linear(config)
-    norms = config.hidden * (2 * config.layers + 1)
-    table = config.vocab * config.hidden * (1 if config.tied else 2)
-    inside = config.layers * sum(rows * columns for rows, columns in linear.values())
-    return ModelFacts(
-        path=path.absolute(),
-        name=path.absolute().parent.name if path.name == "config.json" else path.stem,
-        architecture=config.architecture,
-        parameters=table + inside + norms,
-        hidden=config.hidden,
-        layers=config.layers,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        head_dim=config.head_dim,
-        intermediate=config.intermediate,
-        vocab=config.vocab,
-        tied=config.tied,
-        context=config.context,
-        stored="bf16",
-        bytes=0,
-        quantised=config.quantised,
-        linear=linear,
-    )
-
-
-def _linear(config: Config) -> dict[str, tuple[int, int]]:
-    """The matrices of a layer; feed-forward is gated but in a few older families."""
-    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
-    gated = {"gate_proj": (config.intermediate, config.hidden)}
-    return ({} if config.kind in _UNGATED else gated) | {
-        "q_proj": (queries, config.hidden),
-        "k_proj": (keys, config.hidden),
-        "v_proj": (keys, config.hidden),
-        "o_proj": (config.hidden, queries),
-        "up_proj": (config.intermediate, config.hidden),
-        "down_proj": (config.hidden, config.intermediate),
-    }
 
 
 def _name(folder: Path) -> str:
@@ -217,3 +179,52 @@ def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors) -> int:
             "place, or resize the embedding.",
         )
     return vocab
+
+
+def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
+    """The facts of a model that is only a config.json: shapes are those of Llama-like layers.
+
+    Biases and norms of heads are left out. Raises ModelError.
+    """
+    source = config if isinstance(config, Path) else Path("config.json")
+    path = source / "config.json" if source.is_dir() else source
+    found = parse_config(path, read_json(path) if isinstance(config, Path) else config)
+    for name in ("hidden", "layers", "heads", "head_dim", "intermediate", "vocab"):
+        if getattr(found, name) < 1:
+            raise ModelError(
+                f"{path}: it does not say what the {name} of the model is.",
+                hint="Choose the config.json of a text model such as Qwen, Llama or Mistral.",
+            )
+    linear = _linear_shapes(found)
+    return ModelFacts(
+        path=path.absolute(),
+        name=path.absolute().parent.name if path.name == "config.json" else path.stem,
+        parameters=_count(found, linear),
+        stored="bf16",
+        bytes=0,
+        linear=linear,
+        **found.model_dump(exclude={"kind", "packed_bits"}),
+    )
+
+
+def _linear_shapes(config: Config) -> dict[str, tuple[int, int]]:
+    """Linear layers of one Llama-like layer; experts are no linear layers."""
+    hidden, wide = config.hidden, config.intermediate
+    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    attention = {
+        "q_proj": (queries, hidden), "k_proj": (keys, hidden), "v_proj": (keys, hidden),
+        "o_proj": (hidden, queries),
+    }  # fmt: skip
+    if config.experts:
+        return attention
+    return attention | {
+        "gate_proj": (wide, hidden), "up_proj": (wide, hidden), "down_proj": (hidden, wide),
+    }  # fmt: skip
+
+
+def _count(config: Config, linear: dict[str, tuple[int, int]]) -> int:
+    """Numbers of linear layers, norms, experts with their router, embedding and output layer."""
+    hidden = config.hidden
+    layer = sum(rows * columns for rows, columns in linear.values()) + 2 * hidden
+    layer += config.experts * hidden * (3 * config.expert_width + 1)
+    return config.layers * layer + hidden + config.vocab * hidden * (1 if config.tied else 2)

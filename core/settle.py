@@ -54,7 +54,7 @@ class Draft(Value):
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """The memory bill, item by item; empty while nothing is known."""
+        """The parts of the memory bill."""
         return self.bill.items if self.bill else ()
 
     @property
@@ -80,9 +80,8 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         return bare
     settings, decisions = settle(recipe, facts)
     rows, heldout = split_sizes(recipe, facts)
-    setup = make_setup(recipe, settings, _padded(recipe, tokens(recipe, facts)))
     return Draft(
-        bill=estimate(facts.model, recipe.adaptation, setup),
+        bill=estimate(facts.model, recipe.adaptation, make_setup(recipe, facts, settings)),
         limit=bare.limit,
         device=bare.device,
         parameters=facts.model.parameters,
@@ -211,36 +210,47 @@ def _settle_checkpointing(
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     assert facts.model is not None
-    setup = _setup_on(device, bf16, recipe, _padded(recipe, tokens(recipe, facts)))
+    setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
+    setup = setup.model_copy(update=_rows(recipe, facts))
     need = estimate(facts.model, recipe.adaptation, setup).total
     if need <= 0.9 * _limit(recipe, facts.machine):
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
 
 
-def _padded(recipe: Recipe, counted: TokenFacts) -> int:
-    """Tokens per row in the longest batch."""
-    if recipe.objective.packing:
-        return recipe.training.max_length
-    return min(recipe.training.max_length, max(1, counted.longest))
+def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
+    """The step that a run with these settings takes on its longest rows."""
+    return step_setup(
+        recipe,
+        device=settings.device,
+        bf16=settings.bf16,
+        checkpointing=settings.checkpointing,
+    ).model_copy(update=_rows(recipe, facts))
 
 
-def make_setup(recipe: Recipe, settings: Settings, length: int) -> Setup:
-    """The step that our engine runs with these settings on rows of so many tokens."""
-    setup = _setup_on(settings.device, settings.bf16, recipe, length)
-    return setup.model_copy(update={"checkpointing": settings.checkpointing})
-
-
-def _setup_on(device: str, bf16: bool, recipe: Recipe, length: int) -> Setup:
-    """The same before anybody decided about checkpointing."""
+def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) -> Setup:
+    """A step of our engine on full rows."""
     return Setup(
         cuda=device == "cuda",
-        rows=recipe.training.micro_batch,
-        length=length,
-        padded=not recipe.objective.packing,
         dtype="bf16" if bf16 else "fp32",
+        rows=recipe.training.micro_batch,
+        length=recipe.training.max_length,
         accumulation=recipe.training.accumulation,
+        checkpointing=checkpointing,
     )
+
+
+def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
+    """The longest batch: rows that differ in length need a mask, and so do packed ones.
+
+    TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
+    """
+    training = recipe.training
+    if recipe.objective.packing:
+        return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
+    longest = max(1, tokens(recipe, facts).longest)
+    ragged = training.micro_batch > 1
+    return {"length": min(training.max_length, longest), "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

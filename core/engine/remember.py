@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from core import __version__, durable
 from core.engine.emit import versions
 from core.memory.traced import Request, Traced
-from core.model_files import read_config, read_json
+from core.model_files import parse_config, read_json
 from core.places import traces_home
 
 
@@ -36,8 +36,9 @@ def answer(request: Request) -> Traced:
 def _configuration(path: Path) -> dict[str, Any]:
     """The content of a config.json, or of the one in a folder, once it is judged sound."""
     file = path / "config.json" if path.is_dir() else path
-    read_config(file)
-    return read_json(file)
+    raw = read_json(file)
+    parse_config(file, raw)
+    return raw
 
 
 def _key(config: dict[str, Any], request: Request) -> str:

@@ -1,7 +1,7 @@
 """Bytes that training needs, item by item."""
 
 from core.memory.bill import Bill, Item
-from core.memory.estimate import estimate
+from core.memory.closed import estimate
 from core.memory.setup import Setup
 
 __all__ = ["Bill", "Item", "Setup", "estimate"]

@@ -1,4 +1,4 @@
-"""The memory bill of one training step, whoever worked it out."""
+"""What a training step needs, as it is told to people: items that add up, and how sure they are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Literal
 
 from core.value import Value
 
+Phase = Literal["load", "forward", "loss", "backward", "optimizer"]
 Method = Literal["closed-form", "traced", "measured"]
-Phase = Literal["loss", "backward", "optimizer"]
 
 
 class Item(Value):
@@ -19,18 +19,21 @@ class Item(Value):
 
 
 class Bill(Value):
-    """What one step needs on one device at its worst moment, in bytes."""
+    """Memory of the device at the moment when a step needs most; sizes in bytes."""
 
     items: tuple[Item, ...]
-    """Add up to `total`."""
+    """What is there at that moment; together they are `total`."""
     allocated: int
-    """Peak of tensors, as torch.cuda.max_memory_allocated would say."""
+    """What tensors take, as `torch.cuda.max_memory_allocated` counts it."""
     reserved: int
-    """Peak of the caching allocator, as torch.cuda.max_memory_reserved would say."""
+    """What the allocator holds for them, as `torch.cuda.max_memory_reserved` counts it."""
+    context: int
+    """What the driver takes for itself, or imported libraries on a processor."""
     total: int
-    """Reserved and the driver's context; on a processor tensors and imported libraries."""
     phase: Phase
-    """When most is allocated."""
+    """What the step is doing at that moment."""
     method: Method = "closed-form"
     band: float
-    """Relative error to expect of `total`."""
+    """Relative error of `allocated` to expect."""
+    host: int = 0
+    """Memory of the computer beside that of the GPU, for what is offloaded."""

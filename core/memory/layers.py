@@ -1,146 +1,186 @@
-"""Activations: what autograd keeps of one layer, and what a layer's backward needs beside it.
+"""Memory of one transformer layer: what it keeps for backward, and what backward adds.
 
-Derived from the operations of transformers' decoder layers (two RMSNorms, attention, gated MLP)
-and of PEFT's LoRA layers; checked against traced steps. Bytes throughout.
+Counted tensor by tensor in the traces of Llama and Qwen2 layers of transformers 5 (RMSNorm, gated
+feed-forward, rotary attention); that only what backward reads is kept is the rule of Korthikanti
+et al. 2022 (arXiv 2205.05198). Sizes are bytes, or bytes per token where that is said.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from core.adapt import Adaptation
+from core.adapt.lora import ATTENTION
 from core.memory.setup import Setup
-from core.memory.states import compute_width, stream_width
+from core.memory.widths import Widths
 from core.models import ModelFacts
 
-_QKV = ("q_proj", "k_proj", "v_proj")
-_MLP_IN = ("gate_proj", "up_proj")
+NORMED_HEADS = ("Qwen3", "Gemma3")
+"""Families that norm queries and keys."""
+_NORM = 8
+"""Per token: the inverse root that each of the two norms keeps, in 32 bits."""
 
 
-def tokens(setup: Setup) -> int:
-    """Positions computed at once on one device."""
-    pair = 2 if setup.objective in ("dpo", "reward") else 1
-    return setup.rows * setup.length * pair
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer and one micro-batch."""
+
+    saved: int
+    """Kept from forward to backward when nothing is recomputed."""
+    casts: int
+    """Copies of its trained weights under autocast."""
+    peak: int
+    """Most that is there while it is differentiated, with all it saved."""
+    checkpoint: int
+    """Its input, which is all that is kept when it is recomputed."""
 
 
-def attention(setup: Setup) -> str:
-    """The kernel that runs: torch takes flash without a mask, memory-efficient with one."""
-    if setup.attention == "sdpa":
-        return "efficient" if setup.padded or not setup.cuda else "flash"
-    return setup.attention
+class Counter:
+    """Counts the tensors of a layer; every method gives bytes per token unless it says else."""
 
+    def __init__(
+        self, model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths
+    ) -> None:
+        self.model, self.setup, self.width = model, setup, width
+        self.full: bool = adaptation.kind == "full"
+        self.quantised = adaptation.quantised
+        self.rank: int = getattr(adaptation, "rank", 0)
+        self.hidden = model.hidden
+        self.queries = model.heads * model.head_dim
+        self.keys = model.kv_heads * model.head_dim
+        self.wide = model.experts_used * model.expert_width or model.intermediate
+        only = getattr(adaptation, "targets", "") == "attention"
+        self.targets = {
+            name: shape for name, shape in model.linear.items() if not only or name in ATTENTION
+        }
+        if self.full:
+            self.targets = {}
 
-def checkpoints(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """The residual stream before each layer, all that gradient checkpointing keeps."""
-    return model.layers * tokens(setup) * model.hidden * stream_width(adaptation, setup)
+    @property
+    def tokens(self) -> int:
+        """Tokens of the micro-batch."""
+        return self.setup.rows * self.setup.length
 
+    def adapts(self, *names: str) -> bool:
+        """Whether one of these layers has an adapter."""
+        return any(name in self.targets for name in names)
 
-def layer(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """What one layer keeps for its backward."""
-    per_token = (
-        _norms(model) + _attention(model, adaptation, setup) + _mlp(model, adaptation, setup)
-    )
-    per_token += (
-        _inputs_of_trained(model, adaptation, setup)
-        if adaptation.kind == "full"
-        else _inputs_of_adapters(model, adaptation, setup)
-    )
-    return tokens(setup) * per_token + _scores(model, adaptation, setup)
+    def norm(self) -> int:
+        """One norm: its input in 32 bits; when it is trained, also what it made of it."""
+        return self.hidden * (4 + (self.width.stream if self.full else 0))
 
+    def attention(self) -> int:
+        """Queries, keys, values, and the result with its log-sums; softmax is `scores`."""
+        kernel = _kernel(self.setup, self.width)
+        keys = self.keys if kernel in ("flash", "cpu") else self.queries
+        kept = self.width.math * (self.queries + 2 * keys)
+        if kernel != "eager":
+            kept += self.width.math * self.queries + 4 * self.model.heads
+        if self.model.architecture.startswith(NORMED_HEADS):
+            kept += 4 * (self.queries + self.keys)
+        return kept
 
-def working(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Temporaries while one layer is differentiated: the largest of MLP and attention."""
-    width = _inner_width(adaptation, setup)
-    mlp = 3 * width * tokens(setup) * model.intermediate
-    return max(mlp, _attention_backward(model, setup, width)) + _dequantised(model, adaptation)
+    def attention_inputs(self) -> int:
+        """Inputs of the four matrices, as trained matrices or adapters keep them."""
+        if self.width.copy:
+            return self._copies(wide=False)
+        eager = _kernel(self.setup, self.width) == "eager"
+        if self.full:
+            casts = 3 if self.width.math != self.width.stream else 1
+            return self.width.math * (casts * self.hidden + self.queries * eager)
+        first = self.hidden * self.adapts("q_proj", "k_proj", "v_proj")
+        out = self.queries * (eager and self.adapts("o_proj"))
+        return self.width.stream * first + self.width.math * out + self._low(wide=False)
 
+    def feed_forward(self) -> int:
+        """The gate before and after its function, and what it is multiplied with."""
+        return 3 * self.width.math * self.wide
 
-def _inner_width(adaptation: Adaptation, setup: Setup) -> int:
-    """Bytes per number between the matrix products of a layer."""
-    raised = adaptation.quantised and setup.kbit_prepare and setup.engine == "plain"
-    return 4 if raised else compute_width(setup)
+    def feed_forward_inputs(self) -> int:
+        """Inputs of its matrices."""
+        if self.width.copy:
+            return self._copies(wide=True)
+        if self.full:
+            casts = 2 if self.width.math != self.width.stream else 1
+            return self.width.math * (casts * self.hidden + self.wide)
+        first = self.hidden * self.adapts("gate_proj", "up_proj")
+        down = self.wide * self.adapts("down_proj")
+        return self.width.stream * first + self.width.math * down + self._low(wide=True)
 
+    def _copies(self, *, wide: bool) -> int:
+        inputs = [shape[1] for name, shape in self.targets.items() if _is_wide(name) == wide]
+        return self.width.copy * sum(inputs) + self._low(wide=wide)
 
-def _norms(model: ModelFacts) -> int:
-    """Each RMSNorm keeps its input in 32 bits."""
-    return 2 * 4 * model.hidden
+    def _low(self, *, wide: bool) -> int:
+        count = sum(_is_wide(name) == wide for name in self.targets)
+        return self.width.low * self.rank * count
 
-
-def _heads(model: ModelFacts, setup: Setup) -> tuple[int, int]:
-    """Numbers per token in queries, and in keys (or values) as the kernel reads them."""
-    queries = model.heads * model.head_dim
-    grouped = attention(setup) == "flash"
-    return queries, (model.kv_heads * model.head_dim if grouped else queries)
-
-
-def _attention(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    queries, keys = _heads(model, setup)
-    width = _inner_width(adaptation, setup)
-    if attention(setup) == "eager":
-        return width * (queries + 2 * keys)
-    return width * (2 * queries + 2 * keys) + 4 * model.heads
-
-
-def _scores(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """The score matrix that eager attention keeps, in 32 bits and as it is multiplied."""
-    if attention(setup) != "eager":
+    def scores(self) -> int:
+        """Whole bytes that grow with the square of the length: softmax of eager, mask as bias."""
+        square = self.setup.rows * self.setup.length * self.setup.length
+        match _kernel(self.setup, self.width):
+            case "eager":
+                low = self.width.math if self.width.math != 4 else 0
+                return square * self.model.heads * (4 + low)
+            case "efficient" if self.setup.padded:
+                return square * self.width.math
         return 0
-    width = _inner_width(adaptation, setup)
-    squares = setup.rows * model.heads * setup.length**2
-    return squares * (4 + (width if width != 4 else 0))
+
+    def attending(self) -> int:
+        """Whole bytes that backward of attention adds (core/engine/workspaces.py)."""
+        math, tokens = self.width.math, self.tokens
+        kernel = _kernel(self.setup, self.width)
+        if kernel == "eager":
+            back = 2 if self.setup.dtype == "fp16" and math == 2 else 4
+            return self.tokens * self.setup.length * self.model.heads * (8 + back)
+        wide = self.queries if kernel == "efficient" or self.keys != self.queries else 0
+        sums = 4 * self.queries if kernel != "cpu" else 0
+        return tokens * (sums + math * (2 * self.queries + 2 * self.keys + 2 * wide))
+
+    def multiplying(self) -> int:
+        """Whole bytes that backward of the feed-forward part adds to what it saved."""
+        one = self.width.math * self.wide
+        if self.width.copy:
+            kept = 3 * one + self.width.copy * self.wide * self.adapts("down_proj")
+            residual = 8 if self.width.copy == 2 else 10
+            return self.tokens * (max(14 * self.wide, 6 * one) - kept + residual * self.hidden)
+        if self.quantised and self.tokens * one < self._unpacked():
+            return self.tokens * one + self._unpacked()
+        kept = one * (4 if self.full or self.adapts("down_proj") else 3)
+        return self.tokens * (6 * one - kept - 4 * self.hidden * self.full)
+
+    def _unpacked(self) -> int:
+        """Whole bytes of the largest 4-bit matrix while it is multiplied."""
+        largest = max((a * b for a, b in self.model.linear.values()), default=0)
+        return largest * self.width.math
 
 
-def _mlp(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Gate, its activation and the other half."""
-    return 3 * _inner_width(adaptation, setup) * _active(model)
+def _is_wide(name: str) -> bool:
+    return name not in ATTENTION
 
 
-def _active(model: ModelFacts) -> int:
-    return model.intermediate
+def _kernel(setup: Setup, width: Widths) -> str:
+    """What scaled_dot_product_attention takes; flash if nothing forbids it."""
+    if setup.attention == "eager":
+        return "eager"
+    if not setup.cuda:
+        return "cpu"
+    forbidden = setup.padded or width.math == 4 or setup.attention == "efficient"
+    return "efficient" if forbidden else "flash"
 
 
-def _inputs_of_trained(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Every linear layer keeps its input; autocast makes one copy in 16 bits for each."""
-    width = compute_width(setup)
-    if stream_width(adaptation, setup) == width:
-        return width * (4 * model.hidden + model.intermediate)
-    return width * (5 * model.hidden + model.intermediate) + 2 * 4 * model.hidden
-
-
-def _inputs_of_adapters(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """What the first matrix of each adapter keeps: its input and its own small output."""
-    targets = _targets(model, adaptation)
-    rank = int(getattr(adaptation, "rank", 0))
-    inner = _inner_width(adaptation, setup)
-    copied = 4 if setup.engine == "plain" else compute_width(setup)
-    small = copied * rank * len(targets)
-    autocast = setup.engine == "trl" and setup.cuda and not adaptation.quantised
-    if copied != inner or autocast:  # PEFT raises the input of each adapter, autocast lowers it
-        return small + copied * sum(model.linear[name][1] for name in targets)
-    shared = model.hidden * (_any(targets, _QKV) + _any(targets, _MLP_IN))
-    shared += model.intermediate * ("down_proj" in targets)
-    if attention(setup) == "eager" and "o_proj" in targets:
-        shared += model.heads * model.head_dim
-    return small + copied * shared
-
-
-def _any(targets: list[str], names: tuple[str, ...]) -> int:
-    return int(any(name in targets for name in names))
-
-
-def _targets(model: ModelFacts, adaptation: Adaptation) -> list[str]:
-    wanted = getattr(adaptation, "targets", "all-linear")
-    known = list(model.linear)
-    return known if wanted == "all-linear" else [n for n in known if n in (*_QKV, "o_proj")]
-
-
-def _attention_backward(model: ModelFacts, setup: Setup, width: int) -> int:
-    queries, keys = model.heads * model.head_dim, model.kv_heads * model.head_dim
-    if attention(setup) == "eager":
-        return setup.rows * model.heads * setup.length**2 * (8 + width)
-    return tokens(setup) * (4 * queries + width * (3 * queries + 2 * keys))
-
-
-def _dequantised(model: ModelFacts, adaptation: Adaptation) -> int:
-    """The largest 4-bit matrix, unpacked to 16 bits for its product."""
-    if not adaptation.quantised:
-        return 0
-    return max((2 * rows * columns for rows, columns in model.linear.values()), default=0)
+def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> Layer:
+    """One layer of a model as the step computes it."""
+    count = Counter(model, adaptation, setup, width)
+    mix = count.norm() + count.attention() + count.attention_inputs()
+    wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
+    saved = count.tokens * (mix + wide) + count.scores()
+    linear = sum(rows * columns for rows, columns in model.linear.values())
+    trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
+    attending = count.tokens * mix + count.scores() + count.attending()
+    return Layer(
+        saved=saved,
+        casts=width.cast * trained,
+        peak=max(saved + count.multiplying(), attending),
+        checkpoint=count.tokens * model.hidden * width.stream,
+    )

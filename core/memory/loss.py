@@ -1,43 +1,68 @@
-"""The output layer and the loss: logits in one piece, or TRL's fused head that tiles them."""
+"""Memory of the output layer and the loss, in bytes.
+
+Sources: ForCausalLMLoss of transformers (logits are raised to 32 bits; log_softmax, its gradient
+and that of its input), and ChunkedLogProbFunction of TRL's fused head (tiles of 4,096 tokens by
+32,768 words, gradients summed in 32 bits).
+"""
 
 from __future__ import annotations
 
-from core.adapt import Adaptation
-from core.memory.layers import tokens
+from dataclasses import dataclass
+
 from core.memory.setup import Setup
-from core.memory.states import compute_width, stream_width
+from core.memory.widths import Widths
 from core.models import ModelFacts
 
-TILE_TOKENS, TILE_VOCABULARY = 4096, 32_768
-"""Positions and vocabulary entries that TRL 1.16's fused head works on at a time."""
+TILE_TOKENS, TILE_WORDS = 4096, 32_768
+CPU_TILES = 4.25, 8.25
+"""Without Triton so many tiles are made in forward and backward; the fraction holds bits. Pages of
+a tile that a small vocabulary never touches are no memory on a processor."""
 
 
-def loss(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Bytes of the output layer at its worst moment, forward or backward."""
-    if setup.loss == "fused":
-        return _fused(model, adaptation, setup)
-    return _logits(model, adaptation, setup)
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What the output layer adds to the saved activations."""
+
+    forward: int
+    backward: int
+    kept: int
+    """Logits that a plain loop still holds when the layers are differentiated."""
 
 
-def _fused(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Hidden states with their gradient, a tile of scores; a trained head its gradient."""
-    width = compute_width(setup)
-    hidden = tokens(setup) * model.hidden * (2 * width + 4)
-    tile = min(tokens(setup), TILE_TOKENS) * min(model.vocab, TILE_VOCABULARY) * width
-    return hidden + tile + (4 * model.vocab * model.hidden if adaptation.kind == "full" else 0)
+def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    """The loss of one micro-batch; with `full` the output layer is trained."""
+    tokens = setup.rows * setup.length
+    norm = tokens * model.hidden * (4 + (width.stream if full else 0))
+    hidden = tokens * model.hidden * width.stream
+    if setup.engine == "trl" and setup.loss == "fused":
+        return _fused(model, setup, width, norm, hidden, full=full)
+    kept = tokens * model.vocab * width.math if setup.engine == "plain" else 0
+    logits = tokens * model.vocab
+    raised = width.math if width.math != 4 else 0
+    return Loss(
+        forward=norm + hidden + logits * (raised + 8),
+        backward=norm + logits * 12 + kept,
+        kept=kept,
+    )
 
 
-def _logits(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Forward: logits, their 32-bit copy, log-softmax. Backward: three 32-bit matrices.
-
-    The plain loop keeps `outputs` and with it the logits until the step is over.
-    """
-    width = stream_width(adaptation, setup)
-    kept = width if setup.engine == "plain" else 0
-    forward = width + (4 if width != 4 else 0) + 4
-    return tokens(setup) * model.vocab * max(forward, 12 + kept)
-
-
-def final_norm(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """The last hidden state and what its norm keeps."""
-    return tokens(setup) * model.hidden * (stream_width(adaptation, setup) + 8)
+def _fused(
+    model: ModelFacts, setup: Setup, width: Widths, norm: int, hidden: int, *, full: bool
+) -> Loss:
+    tokens = setup.rows * setup.length
+    part = min(tokens, TILE_TOKENS)
+    words = TILE_WORDS if setup.cuda else min(TILE_WORDS, model.vocab)
+    tile = part * words * width.math
+    ahead, back = (1, 1) if setup.cuda else CPU_TILES
+    cast = width.math if width.math != width.stream else 0
+    rows = min(TILE_WORDS, model.vocab) * model.hidden * cast
+    chunk = part * model.hidden * cast
+    summed = tokens * model.hidden * 4
+    weight = model.vocab * model.hidden * 4 if full else 0
+    result = tokens * model.hidden * width.stream if width.stream != 4 else 0
+    return Loss(
+        forward=norm + 2 * hidden + chunk + rows + round(ahead * tile),
+        backward=norm + hidden + summed + weight
+        + max(result, chunk + 2 * rows) + round(back * tile),
+        kept=0,
+    )  # fmt: skip

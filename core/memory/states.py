@@ -1,86 +1,85 @@
-"""What stays for the whole run: weights, what is trained, gradients and optimizer states.
-
-Sources: 4-bit storage from bitsandbytes' QuantState (blocks of 64; absmax in 32 bits, or in 8 bits
-with a second level of blocks of 256); 8-bit Adam from Dettmers et al. 2022 (arXiv 2110.02861);
-what stays in 16 or 32 bits from peft/utils/other.py, prepare_model_for_kbit_training.
-"""
+"""Memory that does not depend on rows: weights, adapters, gradients, optimizer states. In bytes."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from core.adapt import Adaptation
-from core.memory.setup import Dtype, Optimizer, Setup
+from core.memory.setup import Optimizer, Setup
+from core.memory.widths import Widths
 from core.models import ModelFacts
 
-WIDTH: dict[Dtype, int] = {"bf16": 2, "fp16": 2, "fp32": 4}
-"""Bytes per number."""
-_ADAM_8BIT = 2 * (1 + 4 / 256)
-_STATES: dict[Optimizer, float] = {
-    "adamw_8bit": _ADAM_8BIT, "paged_adamw": 0, "paged_adamw_8bit": 0, "adafactor": 0.01, "sgd": 0,
-}  # fmt: skip
-"""Bytes of state per trained number; paged states live where the driver puts them."""
+BLOCK, NESTED_BLOCK = 64, 256
+"""Weights per constant of NF4, and constants per constant of double quantisation (QLoRA paper,
+arXiv 2305.14314)."""
+STATE_BLOCK = 256
+"""Numbers per constant of an 8-bit optimizer state (bitsandbytes/optim/optimizer.py)."""
 
 
-class States(NamedTuple):
-    """Bytes that are there at every moment, or grow once."""
+@dataclass(frozen=True, slots=True)
+class States:
+    """What stays on the device from step to step, and what an optimizer step adds."""
 
     weights: int
-    """Frozen ones; all of them when all are trained."""
+    """Frozen weights, or all of them when they are trained."""
     adapters: int
     gradients: int
     optimizer: int
-    spare: int
-    """What the optimizer's own step needs beside its states."""
+    update: int
+    """Beside gradients, while the optimizer works."""
 
 
-def compute_width(setup: Setup) -> int:
-    """Bytes per number in matrix products."""
-    return WIDTH[setup.dtype] if setup.cuda else 4
-
-
-def trained_width(adaptation: Adaptation, setup: Setup) -> int:
-    """Bytes per trained number: 32 bits, except where a plain loop trains the base as it is."""
-    plain = setup.engine == "plain" and adaptation.kind == "full"
-    return compute_width(setup) if plain else 4
-
-
-def stream_width(adaptation: Adaptation, setup: Setup) -> int:
-    """Bytes per number of the residual stream: that of the embedding it starts from."""
-    if adaptation.kind == "full":
-        return trained_width(adaptation, setup)
-    raised = adaptation.quantised and setup.kbit_prepare
-    return 4 if raised else compute_width(setup)
-
-
-def states(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> States:
-    """Every lasting item of a step on one device."""
-    trained, width = adaptation.trainable(model), trained_width(adaptation, setup)
+def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> States:
+    """The states of one step on one device."""
+    trained = adaptation.trainable(model)
     full = adaptation.kind == "full"
+    gradients = trained * width.trained
     return States(
-        weights=trained * width if full else frozen_weights(model, adaptation, setup),
-        adapters=0 if full else trained * width,
-        gradients=trained * width,
-        optimizer=round(trained * _STATES.get(setup.optimizer, 2 * width)),
-        spare=trained * width if setup.optimizer == "adamw_foreach" else 0,
+        weights=weights(model, adaptation, setup, width),
+        adapters=0 if full else gradients,
+        gradients=gradients,
+        optimizer=round(trained * state_bytes(setup.optimizer, width.trained)),
+        update=_update(model, setup.optimizer, gradients, full=full),
     )
 
 
+def weights(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> int:
+    """The model itself; only linear layers are stored in 4 bits, never embeddings or experts."""
+    linear = linear_numbers(model)
+    rest = (model.parameters - linear) * width.rest
+    if not adaptation.quantised:
+        return linear * width.linear + rest
+    nested = getattr(adaptation, "double_quantisation", True) and setup.double_quant
+    constant = 1 + 4 / NESTED_BLOCK if nested else 4
+    return round(linear * (0.5 + constant / BLOCK)) + rest
+
+
 def linear_numbers(model: ModelFacts) -> int:
-    """Weights of linear layers inside the stack, all of which 4-bit storage covers."""
+    """Numbers in the linear layers of all layers."""
     return model.layers * sum(rows * columns for rows, columns in model.linear.values())
 
 
-def frozen_weights(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
-    """Bytes of a base that is not trained, quantised or not."""
-    if not adaptation.quantised:
-        return model.parameters * compute_width(setup)
-    linear = linear_numbers(model)
-    absmax = (1 + 4 / 256) / 64 if double_quantised(adaptation, setup) else 4 / 64
-    rest = (model.parameters - linear) * stream_width(adaptation, setup)
-    return round(linear * (0.5 + absmax)) + rest
+def state_bytes(optimizer: Optimizer, width: int) -> float:
+    """Bytes that an optimizer keeps per trained number of `width` bytes.
+
+    Sources: torch.optim.AdamW keeps two states in the format of the weight; bitsandbytes two of
+    8 bits with a constant per block, and pages large states out of what torch counts; Adafactor
+    (Shazeer and Stern 2018, arXiv 1804.04235) keeps a row and a column of sums per matrix.
+    """
+    constants = 2 * 4 / STATE_BLOCK
+    match optimizer:
+        case "adamw" | "adamw_foreach":
+            return 2 * width
+        case "adamw_8bit":
+            return 2 + constants
+        case "paged_adamw_8bit":
+            return constants
+    return 0
 
 
-def double_quantised(adaptation: Adaptation, setup: Setup) -> bool:
-    """Whether the constants of 4-bit storage are quantised again."""
-    return setup.double_quant and bool(getattr(adaptation, "double_quantisation", True))
+def _update(model: ModelFacts, optimizer: Optimizer, gradients: int, *, full: bool) -> int:
+    """Foreach makes a list as large as the gradients, Adafactor two matrices at a time."""
+    largest = model.vocab * model.hidden * 4 if full else 0
+    if optimizer == "adamw_foreach":
+        return gradients
+    return 2 * largest if optimizer == "adafactor" else 0

@@ -13,7 +13,7 @@ from core.machine import Gpu, Machine
 from core.models import ModelFacts
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
-from core.settle import count_steps
+from core.settle import count_steps, make_setup
 from core.tokens import TokenFacts
 
 GB = 10**9
@@ -210,3 +210,19 @@ def test_nothing_known_is_no_error() -> None:
     plan = make_plan(Recipe(), Facts(machine=LAPTOP))
     assert not plan.ready
     assert plan.settings is None
+
+
+def test_a_packed_batch_is_one_long_row() -> None:
+    packed = recipe(objective={"kind": "sft", "packing": True}, training__micro_batch=4)
+    settings = make_plan(packed, facts()).settings
+    assert settings is not None
+    found = make_setup(packed, facts(), settings)
+    assert (found.rows, found.length, found.padded) == (1, 4 * settings.max_length, True)
+
+
+def test_rows_are_cut_at_the_longest_and_padded_when_several() -> None:
+    chosen = recipe(training__micro_batch=2)
+    settings = make_plan(chosen, facts()).settings
+    assert settings is not None
+    found = make_setup(chosen, facts(), settings)
+    assert (found.rows, found.length, found.padded) == (2, 1000, True)
