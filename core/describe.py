@@ -59,7 +59,8 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     """The memory bill item by item."""
     if plan.bill:
         bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
-        yield f"Memory: about {bill} of {limit} ({plan.device}), give or take {plan.bill.band:.0%}."
+        band = f"give or take {plan.bill.band * 100:.0f} %"
+        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}."
         yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
 
 

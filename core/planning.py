@@ -8,13 +8,13 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from core import models, recipe
+from core import launch, models, recipe
 from core.adapt import ADAPTATIONS
 from core.commands import gather, load
 from core.describe import memory_lines, plan_document, plan_lines, problem_lines
 from core.errors import CoreError, RecipeError
 from core.machine import read_machine
-from core.memory import Setup, estimate
+from core.memory import Bill, Item, Setup, estimate
 from core.memory.setup import Attention, Dtype, Engine, Loss, Optimizer
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
@@ -30,6 +30,7 @@ def options(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("without a recipe")
     group.add_argument("--model", metavar="M", help="starter, a folder, a Hub id or a config.json")
     kinds = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
+    group.add_argument("--exact", action="store_true", help="trace the step, in seconds")
     group.add_argument("--adapt", choices=kinds, default="lora", help="what is trained")
     group.add_argument("--rank", type=int, metavar="N", help="rank of an adapter")
     group.add_argument("--targets", choices=("all-linear", "attention"), help="layers adapted")
@@ -76,12 +77,36 @@ def _plan_model(arguments: Namespace) -> Plan:
     bare = make_plan(chosen, Facts(machine=machine))
     usual: Dtype = "bf16" if machine.bf16 else "fp32"
     setup = _setup_of(arguments, cuda=bool(machine.gpus), usual=usual)
+    bill = estimate(model, chosen.adaptation, setup)
     return Plan(
-        bill=estimate(model, chosen.adaptation, setup),
+        bill=_traced(bill, model.path, chosen, setup) if arguments.exact else bill,
         limit=bare.limit,
         device=bare.device,
         parameters=model.parameters,
         trainable=chosen.adaptation.trainable(model),
+    )
+
+
+def _traced(quick: Bill, path: Path, chosen: Recipe, setup: Setup) -> Bill:
+    """The bill of the traced step; what lies outside of tensors is taken from the quick one."""
+    found = launch.trace(path, chosen.adaptation, setup)
+    reserved = max(found.allocated_bytes, found.expandable_bytes if setup.engine == "trl" else 0)
+    if setup.engine == "plain":
+        reserved = found.reserved_bytes
+    items = [Item(name=item.kind.capitalize(), bytes=item.bytes) for item in found.items]
+    outside = [
+        Item(name="Allocator", bytes=reserved - found.allocated_bytes, note="reserved, not in use"),
+        Item(name="Driver and libraries", bytes=quick.context),
+    ]
+    return quick.model_copy(
+        update={
+            "items": (*items, *outside),
+            "allocated": found.allocated_bytes,
+            "reserved": reserved,
+            "total": reserved + quick.context,
+            "phase": found.phase,
+            "method": "traced",
+        }
     )
 
 

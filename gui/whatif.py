@@ -36,6 +36,7 @@ class Axis(Card):
         )  # fmt: skip
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setPageStep(1)
+        self.slider.setMinimumHeight(24)  # the handle is taller than Qt believes
         self.slider.setAccessibleName(title)
         self.slider.valueChanged.connect(self._moved)
         self.value = PlainLabel("", "strong")

@@ -29,7 +29,7 @@ WORKSPACES = 2 * 8_519_680
 (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
 KNOWN = ("Llama", "Qwen2For", "Qwen3For", "Mistral")
 """Families whose layers are counted tensor by tensor."""
-SURE, UNSURE = 0.03, 0.15
+SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,9 @@ def _items(
 
 
 def _band(model: ModelFacts, setup: Setup) -> float:
-    """Sharding, experts and families that nobody counted are less sure."""
+    """Sharding, experts and families that nobody counted are less sure; pages of a host least."""
+    if not setup.cuda:
+        return HOST
     known = model.architecture.startswith(KNOWN) and not model.experts
     known = known and "Moe" not in model.architecture
     return SURE if known and setup.sharding == "none" and setup.objective == "sft" else UNSURE

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import core.engine.run
-from core import launch
+from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
@@ -206,3 +206,15 @@ def test_the_engine_refuses_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama", "num_hidden_layers": -4}')
     with pytest.raises(CoreError, match="num_hidden_layers is -4"):
         launch.trace(tmp_path, Lora(), Setup())
+
+
+def test_the_terminal_traces_too(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["plan", "--model", "starter", "--seq-len", "64", "--json"]
+    documents = []
+    for exact in ([], ["--exact"]):
+        assert cli.main([*words, *exact]) == 0
+        documents.append(json.loads(capsys.readouterr().out)["memory"])
+    quick, traced = documents
+    assert (quick["method"], traced["method"]) == ("closed-form", "traced")
+    assert sum(item["bytes"] for item in traced["items"]) == traced["total_bytes"]
+    assert traced["allocated_bytes"] != quick["allocated_bytes"] > 0
