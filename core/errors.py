@@ -1,6 +1,7 @@
 """What can go wrong, in words a user can act on.
 
 CoreError
+├── YamlError        a YAML file cannot be read
 ├── RecipeError      the recipe is not valid                 (has .problems)
 ├── ModelError       a model folder or id cannot be used
 ├── DataError        a dataset cannot be read                (has .problems)
@@ -46,6 +47,10 @@ class CoreError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class YamlError(CoreError):
+    """A YAML file cannot be read, or is built to do harm."""
 
 
 class RecipeError(CoreError):

@@ -13,20 +13,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from core.adapt import Full, Lora, QLora
 from core.choices import Checks, Data, Training
-from core.errors import Problem, RecipeError
+from core.errors import Problem, RecipeError, YamlError
 from core.objectives import SFT
 from core.value import Value
-
-MAX_BYTES = 1_000_000
-"""A recipe is a page of text; anything larger is something else."""
-MAX_DEPTH = 20
-_OPENING = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+from core.yamls import read_yaml
 
 AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
 _UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT,)}
@@ -85,52 +75,21 @@ def parse(raw: object) -> Recipe:
 def load(path: Path) -> Recipe:
     """Read a recipe file. Raises RecipeError with file, line and what to do."""
     try:
-        text = _bounded_text(path)
-        _refuse_bombs(text)
-        return parse(yaml.safe_load(text))
+        return parse(read_yaml(path))
     except OSError as error:
         reason = error.strerror or str(error)
         raise RecipeError(
             [_blocker("", f"{path}: {reason}")],
             hint="Check the path, or write a new recipe with `tunesmith new -o recipe.yaml`.",
         ) from error
-    except yaml.MarkedYAMLError as error:
-        raise RecipeError([_yaml_problem(path, error)], hint=_YAML_HINT) from error
-    except (yaml.YAMLError, ValueError) as error:  # no UTF-8, the 31st of June, 5,000 digits
-        raise RecipeError([_blocker("", f"{path}: not a YAML text: {error}")]) from error
+    except YamlError as error:
+        raise RecipeError([_blocker("", str(error))], hint=error.hint) from error
     except RecipeError as error:
         named = [p.model_copy(update={"text": f"{p.text} ({path})"}) for p in error.problems]
         raise RecipeError(named, hint=error.hint or _FIELD_HINT) from error
 
 
-_YAML_HINT = "YAML needs `name: value`, two spaces of indent, and quotes round text with a colon."
 _FIELD_HINT = "`tunesmith new` prints a recipe with every field and what it means."
-
-
-def _bounded_text(path: Path) -> str:
-    with path.open("rb") as file:
-        raw = file.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise RecipeError([_blocker("", f"{path}: larger than 1 MB, this is not a recipe")])
-    return raw.decode("utf-8-sig")
-
-
-def _refuse_bombs(text: str) -> None:
-    """A nine-level alias bomb never prints, and deep nesting exhausts the parser's stack."""
-    depth = 0
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        line = token.start_mark.line + 1
-        if isinstance(token, yaml.AliasToken):
-            raise RecipeError([_blocker("", f"line {line}: YAML aliases (*) are not allowed")])
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-        if depth > MAX_DEPTH:
-            raise RecipeError([_blocker("", f"line {line}: nested too deeply for a recipe")])
-
-
-def _yaml_problem(path: Path, error: yaml.MarkedYAMLError) -> Problem:
-    mark = error.problem_mark
-    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    return _blocker("", f"{place}: {error.problem or error}")
 
 
 def _blocker(where: str, text: str) -> Problem:

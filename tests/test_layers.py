@@ -22,12 +22,12 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value
 errors
-numbers events places
+numbers events places yamls
 machine weights hub_wire
 model_files durable
 models formats
 adapt objectives choices
-recipe
+recipe catalog
 reading findings jsonl
 recognise
 dataset tokens history

@@ -13,7 +13,8 @@ from core import recipe as recipes
 from core.adapt import Full, QLora
 from core.errors import RecipeError
 from core.places import resources
-from core.recipe import MAX_BYTES, Recipe, load, parse
+from core.recipe import Recipe, load, parse
+from core.yamls import MAX_BYTES
 
 SHIPPED = sorted((resources() / "recipes").rglob("*.yaml"))
 
