@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, get_args
@@ -10,12 +11,15 @@ from pydantic import ValidationError
 
 from core import launch, models, recipe
 from core.adapt import ADAPTATIONS
+from core.catalog import find_gpu, find_model
 from core.commands import gather, load
 from core.describe import memory_lines, plan_document, plan_lines, problem_lines
-from core.errors import CoreError, RecipeError
+from core.errors import CoreError, ModelError, RecipeError
 from core.machine import read_machine
 from core.memory import Bill, Item, Setup, estimate
+from core.memory.closed import CUDA_CONTEXT
 from core.memory.setup import Attention, Dtype, Engine, Loss, Optimizer
+from core.models import ModelFacts
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
 from core.terminal import Terminal
@@ -28,8 +32,11 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--fast", action="store_true", help="do not count tokens first")
     group = parser.add_argument_group("without a recipe")
-    group.add_argument("--model", metavar="M", help="starter, a folder, a Hub id or a config.json")
+    group.add_argument(
+        "--model", metavar="M", help="a folder, a Hub id, a config.json or a well-known name"
+    )
     kinds = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
+    group.add_argument("--gpu", metavar="NAME", help='a card of the catalogue, such as "RTX 4090"')
     group.add_argument("--exact", action="store_true", help="trace the step, in seconds")
     group.add_argument("--adapt", choices=kinds, default="lora", help="what is trained")
     group.add_argument("--rank", type=int, metavar="N", help="rank of an adapter")
@@ -72,19 +79,31 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
 
 def _plan_model(arguments: Namespace) -> Plan:
     chosen = _recipe_of(arguments)
-    model = models.look(models.resolve(chosen.model))
+    model = _look(chosen.model)
+    card = find_gpu(arguments.gpu) if arguments.gpu else None
     machine = read_machine()
     bare = make_plan(chosen, Facts(machine=machine))
-    usual: Dtype = "bf16" if machine.bf16 else "fp32"
-    setup = _setup_of(arguments, cuda=bool(machine.gpus), usual=usual)
-    bill = estimate(model, chosen.adaptation, setup)
+    known = float(card.capability) >= 8 if card else machine.bf16
+    setup = _setup_of(arguments, cuda=bool(card or machine.gpus), usual="bf16" if known else "fp32")
+    context = card.context_bytes if card else CUDA_CONTEXT
+    bill = estimate(model, chosen.adaptation, setup, context)
     return Plan(
         bill=_traced(bill, model.path, chosen, setup) if arguments.exact else bill,
-        limit=bare.limit,
-        device=bare.device,
+        limit=card.vram_bytes if card else bare.limit,
+        device=card.name if card else bare.device,
         parameters=model.parameters,
         trainable=chosen.adaptation.trainable(model),
     )
+
+
+def _look(name: str) -> ModelFacts:
+    """A model on this computer, or one whose shape the catalogue knows."""
+    try:
+        return models.look(models.resolve(name))
+    except ModelError:
+        with contextlib.suppress(CoreError):
+            return find_model(name).facts()
+        raise
 
 
 def _traced(quick: Bill, path: Path, chosen: Recipe, setup: Setup) -> Bill:

@@ -108,8 +108,8 @@ def active(shape: Shape, family: Family) -> int:
 
 def _layer(shape: Shape, family: Family, experts: int) -> int:
     matrices = sum(rows * columns for rows, columns in linear_shapes(shape, family).values())
-    return matrices + _experts(shape, family, experts) + _biases(shape, family) + _norms(
-        shape, family
+    return (
+        matrices + _experts(shape, family, experts) + _biases(shape, family) + _norms(shape, family)
     )
 
 

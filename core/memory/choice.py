@@ -61,9 +61,7 @@ def options(
 
     Several GPUs share the model by `sharding`. What fits on no count is listed last, with eight.
     """
-    judged = [
-        _smallest(bytes_needed, work, gpu, sharding, basis) for gpu in gpus if gpu.supported
-    ]
+    judged = [_smallest(bytes_needed, work, gpu, sharding, basis) for gpu in gpus if gpu.supported]
     return tuple(sorted(judged, key=lambda o: (o.fits == "no", o.usd_low + o.usd_high)))
 
 

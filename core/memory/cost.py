@@ -9,7 +9,7 @@ Arithmetic per token, with N the parameters every token is multiplied with:
   (Dao 2023, arXiv 2307.08691, section 4.1).
 
 Anchors: torchtune README (Llama-3.1-8B on one RTX 4090, 2 x 2,048 tokens, compiled, recomputing):
-LoRA 3,083, QLoRA 2,413, full with an 8-bit optimizer in backward 1,650 tokens per second; torchtitan
+LoRA 3,083, QLoRA 2,413, full with an 8-bit optimizer in backward 1,650 tokens/s; torchtitan
 (arXiv 2410.06511, table 1: Llama-3.1-8B, full, H100 SXM, 8,192 tokens): 5,762. The formula gives
 these within 15 %. Elsewhere, expect up to 40 % off: padding, short rows and slow disks cost more.
 """

@@ -61,7 +61,7 @@ def test_a_model_is_found_by_any_of_its_names(name: str) -> None:
 
 
 def test_an_unknown_model_brings_near_names() -> None:
-    with pytest.raises(CoreError, match="knows no model 'lama-3.1-8b'") as caught:
+    with pytest.raises(CoreError, match=r"knows no model 'lama-3\.1-8b'") as caught:
         find_model("lama-3.1-8b")
     assert "Did you mean llama-3.1-8b" in caught.value.hint
 

@@ -299,6 +299,20 @@ def test_plan_of_a_model_needs_no_data(capsys: pytest.CaptureFixture[str], kind:
     assert one["steps"] is None
 
 
+@pytest.mark.parametrize(("kind", "fits"), [("qlora", True), ("full", False)])
+def test_plan_of_a_well_known_model_on_a_card_that_is_not_here(
+    capsys: pytest.CaptureFixture[str], kind: str, fits: bool
+) -> None:
+    words = ["plan", "--model", "llama-3.1-8b", "--adapt", kind, "--gpu", "RTX 4090"]
+    found = document(capsys, *words, "--seq-len", "2048", "--checkpointing", "on")
+    assert found["total_parameters"] == 8_030_261_248
+    assert 20e9 < found["limit"] < 26e9
+    assert found["fits"] is fits
+    status, _, err = call(capsys, "plan", "--model", "starter", "--gpu", "RTX 4009")
+    assert status == 2
+    assert "Did you mean" in err
+
+
 def test_runs_are_listed_and_found_by_name(capsys: pytest.CaptureFixture[str], run: RunDir) -> None:
     found = document(capsys, "runs")
     assert [(r["name"], r["outcome"], r["step"], r["total"]) for r in found] == [

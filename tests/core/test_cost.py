@@ -25,18 +25,14 @@ def work(method: Method = "lora", *, length: int = 2048, recompute: bool = True)
     return Work.of(facts, method, length=length, recompute=recompute)
 
 
-@pytest.mark.parametrize(
-    ("method", "measured"), [("lora", 3083), ("qlora", 2413), ("full", 1650)]
-)
+@pytest.mark.parametrize(("method", "measured"), [("lora", 3083), ("qlora", 2413), ("full", 1650)])
 def test_torchtune_on_an_rtx_4090(method: Method, measured: int) -> None:
     predicted = tokens_per_second(work(method), find_gpu("RTX 4090"))
     assert predicted == pytest.approx(measured, rel=0.15)
 
 
 def test_torchtitan_on_an_h100() -> None:
-    predicted = tokens_per_second(
-        work("full", length=8192, recompute=False), find_gpu("H100 SXM")
-    )
+    predicted = tokens_per_second(work("full", length=8192, recompute=False), find_gpu("H100 SXM"))
     assert predicted == pytest.approx(5762, rel=0.15)
 
 
