@@ -26,8 +26,12 @@ class DataFinding(Value):
 
     code: str
     severity: Severity
+    title: str = ""
+    """What it is, in a few words."""
     count: int
     rows: tuple[int, ...] = ()
+    partners: tuple[int, ...] = ()
+    """For each of `rows` the earlier line it belongs to, where there is one."""
     text: str
     fix: str = ""
     """What to do about it."""
@@ -44,14 +48,18 @@ class DataFinding(Value):
         fix: str = "",
         more: str = "",
         *,
+        title: str = "",
+        partners: Sequence[int] = (),
         mendable: bool = False,
     ) -> DataFinding:
         """A finding about some lines; the sentence names the first of them."""
         return cls(
             code=code,
             severity=severity,
+            title=title,
             count=len(lines),
             rows=tuple(lines[:KEPT]),
+            partners=tuple(partners[:KEPT]),
             text=f"{text} ({name_lines(lines)}). {more}".rstrip(),
             fix=fix,
             mendable=mendable,
@@ -104,10 +112,12 @@ class Survey:
         self._mapping = mapping
         self._left_out: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
-        self._seen: dict[bytes, bytes] = {}
+        self._seen: dict[bytes, tuple[bytes, int]] = {}
         self.repeated: list[int] = []
         """Lines that copy an earlier row."""
         self._contradicting: list[int] = []
+        self._earlier: dict[int, int] = {}
+        """The line that a copy or a contradiction goes back to."""
         self._weighted: list[int] = []
         self._tools: list[int] = []
 
@@ -134,12 +144,11 @@ class Survey:
         question, answer = _hash(messages[:-1]), _hash(messages[-1:])
         if len(messages) == 1:
             question = answer
-        if question not in self._seen:
-            self._seen[question] = answer
-        elif self._seen[question] == answer:
-            self.repeated.append(line)
-        else:
-            self._contradicting.append(line)
+        first, earlier = self._seen.setdefault(question, (answer, line))
+        if earlier == line:
+            return
+        self._earlier[line] = earlier
+        (self.repeated if first == answer else self._contradicting).append(line)
 
     @property
     def mean_chars(self) -> float:
@@ -157,31 +166,34 @@ class Survey:
         found = [self._unusable(code, lines) for code, lines in left_out]
         found += [
             DataFinding.over(
-                code, severity, lines, f"{count_rows(lines)} {text}", fix, mendable=code in DROPPED
+                code, "warning", lines, f"{count_rows(lines)} {text}", fix, title=title,
+                partners=[self._earlier[n] for n in lines if n in self._earlier],
+                mendable=code in DROPPED,
             )
-            for code, severity, lines, text, fix in self._usable()
+            for code, title, lines, text, fix in self._usable()
             if lines
-        ]
+        ]  # fmt: skip
         return (*found, *self._unused())
 
     def _unusable(self, code: str, lines: list[int]) -> DataFinding:
         what, fix = _LEFT_OUT[code]
         text, example = f"{count_rows(lines)} left out: {what}", self._reasons[code]
         return DataFinding.over(
-            code, "error", lines, text, fix, f"For instance {example}.", mendable=True
-        )
+            code, "error", lines, text, fix, f"For instance {example}.",
+            title=f"{what[0].upper()}{what[1:]}", mendable=True,
+        )  # fmt: skip
 
-    def _usable(self) -> tuple[tuple[str, Severity, list[int], str, str], ...]:
+    def _usable(self) -> tuple[tuple[str, str, list[int], str, str], ...]:
         return (
-            ("duplicates", "warning", self.repeated, "copied word by word from earlier rows",
+            ("duplicates", "Exact copies", self.repeated, "copied word by word from earlier rows",
              "Delete the copies, unless they are meant to count more."),
-            ("contradictions", "warning", self._contradicting,
+            ("contradictions", "Contradicting answers", self._contradicting,
              "with another answer to an earlier question",
              "Check which answer is right; variety in tone is fine, in facts it is not."),
-            ("weights", "warning", self._weighted,
+            ("weights", "Weights", self._weighted,
              "with weights, which are not used: every answer is learned",
              "Delete the rows or answers that should not be learned."),
-            ("tools", "warning", self._tools,
+            ("tools", "Lists of tools", self._tools,
              "with a list of tools, which the model does not see while training",
              "Describe the tools in the system message if the answers depend on them."),
         )  # fmt: skip
@@ -193,7 +205,12 @@ class Survey:
             return ()
         listed = ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
         text = f"These columns are not used: {listed}."
-        return (DataFinding(code="unused_columns", severity="note", count=len(names), text=text),)
+        return (
+            DataFinding(
+                code="unused_columns", severity="note", title="Unused columns", count=len(names),
+                text=text,
+            ),
+        )  # fmt: skip
 
 
 def count_rows(lines: Sequence[int]) -> str:

@@ -54,6 +54,7 @@ class _Groups(Check):
     """Which rows belong together, and of which category each is."""
 
     code = "groups"
+    title = "Groups"
     what = "belong together"
     why = ""
 

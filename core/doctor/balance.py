@@ -22,6 +22,7 @@ class Balance(Check):
     """The spread over a column, as the entropy of its values: 1 is even, 0 is one value only."""
 
     code = "imbalance"
+    title = "Uneven categories"
     what = "are in the rarest category"
     why = "What is rare is learned badly. Add rows of the rare categories, or thin out the others."
 
@@ -62,7 +63,9 @@ class Balance(Check):
             self.lines = self._first[least]
             yield self.finding(text).model_copy(update={"count": few})
         elif self.ask.category:
-            yield DataFinding(code="balance", severity="note", count=total, text=f"{text}.")
+            yield DataFinding(
+                code="balance", severity="note", title=self.title, count=total, text=f"{text}."
+            )
 
 
 def _entropy(counts: Iterable[int]) -> float:

@@ -23,6 +23,8 @@ class Ask:
     """Column whose values should be balanced."""
     heldout: Path | None = None
     """Questions that will be measured on."""
+    heldout_format: str = "auto"
+    heldout_columns: Mapping[str, str] = field(default_factory=dict)
     benchmarks: tuple[Path, ...] = ()
     """Files whose texts must not be learned."""
     ngram: int = 13
@@ -60,6 +62,8 @@ class Check:
     """One thing that can be wrong with a dataset. One file and one entry in CHECKS add another."""
 
     code: ClassVar[str]
+    title: ClassVar[str]
+    """What it is called, in a few words."""
     severity: ClassVar[Severity] = "warning"
     what: ClassVar[str]
     """Goes on after "7 rows"."""
@@ -73,6 +77,8 @@ class Check:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.lines: Sequence[int] = array("q")
+        self.partners: Sequence[int] = ()
+        """For each of `lines` the earlier line it belongs to, where there is one."""
 
     def look(self, seen: Seen) -> None:
         """Take in one row."""
@@ -94,8 +100,9 @@ class Check:
     def finding(self, text: str) -> DataFinding:
         """A finding over the rows at fault."""
         return DataFinding.over(
-            self.code, self.severity, self.lines, text, self.fix, self.why, mendable=bool(self.fix)
-        )
+            self.code, self.severity, self.lines, text, self.fix, self.why, title=self.title,
+            partners=self.partners, mendable=bool(self.fix),
+        )  # fmt: skip
 
     def mend(self, text: str, *, answer: bool) -> str:
         """The text as it should be; the fix of checks that change texts."""

@@ -26,6 +26,7 @@ class Boilerplate(Check):
     """Answers with the usual phrases of chat services round them."""
 
     code = "boilerplate"
+    title = "Stock phrases"
     what = "begin or end with a stock phrase of a chat service"
     why = "The model learns the phrase first, because it stands in every such answer."
     fix = "Cuts the phrase off and keeps the answer."

@@ -15,6 +15,7 @@ class ControlTokens(Check):
     """Texts with <|im_end|>, [INST] and the like, which a tokenizer takes for its own signs."""
 
     code = "control_tokens"
+    title = "Signs of chat templates"
     what = "hold signs of a chat template in their texts"
     why = (
         "A tokenizer may take them for the real ones: roles change in the middle of a message, or "

@@ -15,6 +15,7 @@ class HollowAnswers(Check):
     """Answers such as TODO, null, ... or [insert answer]."""
 
     code = "hollow_answers"
+    title = "Place-holder answers"
     what = "have a place-holder as their answer"
     why = "The model would learn to answer with it."
     fix = "Leaves them out."

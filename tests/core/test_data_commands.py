@@ -42,7 +42,9 @@ def test_inspect_tells_every_format(format: Any, capsys: pytest.CaptureFixture[s
     assert found["mapping"].keys() >= set(format.required)
     assert set(found["mapping"].values()) <= set(found["columns"])
     fault = next(p for p in found["problems"] if p["severity"] == "error")
-    assert fault.keys() == {"code", "severity", "count", "rows", "text", "fix", "mendable"}
+    assert fault.keys() == {
+        "code", "severity", "title", "count", "rows", "partners", "text", "fix", "mendable",
+    }  # fmt: skip
     assert (fault["count"], fault["rows"]) == (1, [4])
 
 
