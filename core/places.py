@@ -39,6 +39,11 @@ def runs_home() -> Path:
     return data_home() / "runs"
 
 
+def datasets_home() -> Path:
+    """Where copies of datasets go that cannot lie beside the original."""
+    return data_home() / "datasets"
+
+
 def models_home() -> Path:
     """Where downloaded models are kept."""
     return data_home() / "models"

@@ -92,6 +92,13 @@ def _recognise(
     return max(matches, key=lambda entry: entry[1].confidence)
 
 
+def alternatives(opened: Opened) -> dict[str, float]:
+    """The other formats that fit the first rows by their usual columns, and how well."""
+    rows = [line.row for line in opened.head]
+    others = ((f.name, f.match(rows, opened.columns)) for f in FORMATS if f is not opened.format)
+    return {name: match.confidence for name, match in others if match}
+
+
 def _named(name: str) -> Format:
     known = {format.name: format for format in FORMATS}
     if name in known:

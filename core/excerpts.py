@@ -1,0 +1,75 @@
+"""Rows of a finding as people read them: who says what, shortened to the place that matters."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from core.doctor import CHECKS, Ask, Check
+from core.formats import RowError
+from core.jsonl import row_text, whole_text
+from core.mending import clip, first_difference
+from core.reading import BadLine, Line
+from core.recognise import Opened, open_rows
+from core.value import Value
+
+LONGEST = 240
+"""Characters of one message that are shown."""
+BEFORE = 60
+"""Of these, characters in front of the place that matters."""
+MOST = 6
+"""Messages of a long conversation that are shown, its last ones."""
+
+
+class Excerpt(Value):
+    """A row, shortened."""
+
+    line: int
+    text: str
+
+
+def excerpts(
+    path: Path,
+    lines: Collection[int],
+    code: str = "",
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+) -> dict[int, Excerpt]:
+    """These lines of a file, as far as it has them. Raises DataError."""
+    bad: list[BadLine] = []
+    opened = open_rows(path, format, columns, pass_over=bad.append)
+    check = next((check(Ask()) for check in CHECKS if check.code == code), None)
+    last = max(lines, default=0)
+    reached = itertools.takewhile(lambda line: line.number <= last, opened.lines)
+    found = [Excerpt(line=n.number, text=_said(n, opened, check)) for n in reached
+             if n.number in lines]  # fmt: skip
+    found += [Excerpt(line=b.number, text=str(b)) for b in bad if b.number in lines]
+    return {excerpt.line: excerpt for excerpt in found}
+
+
+def _said(line: Line, opened: Opened, check: Check | None) -> str:
+    try:
+        messages = opened.format.read(line.row, opened.match.mapping)
+    except RowError as error:
+        return f"{error.reason}\n{clip(whole_text(row_text(line.row)), 0, LONGEST)}"
+    left = len(messages) - MOST
+    more = [f"({left:,} earlier messages)"] if left > 0 else []
+    return "\n".join([*more, *_messages(messages[-MOST:], check)])
+
+
+def _messages(messages: list[dict[str, Any]], check: Check | None) -> Iterator[str]:
+    for message in messages:
+        role, text = message["role"], whole_text(message["content"])
+        start = _place(text, check, answer=role == "assistant")
+        length = f" ({len(text):,} characters in all)" if len(text) > LONGEST else ""
+        yield f"{role}: {clip(text, start, LONGEST)}{length}"
+
+
+def _place(text: str, check: Check | None, *, answer: bool) -> int:
+    """Where a shortened text should begin so that what the check changes is in sight."""
+    after = check.mend(text, answer=answer) if check else text
+    place = 0 if after == text else first_difference(text, after)
+    return place - BEFORE if place > LONGEST - BEFORE else 0
