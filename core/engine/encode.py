@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import (
     get_training_chat_template,
@@ -20,7 +21,7 @@ from trl.chat_template_utils import (
 
 from core.dataset import Example
 from core.errors import DataError, ModelError
-from core.tokens import Piece, PieceKind, PreviewRow, TokenFacts
+from core.tokens import LENGTHS, AtLength, Piece, PieceKind, PreviewRow, TokenFacts
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 IGNORED = -100
@@ -43,6 +44,12 @@ class Row:
         ids = self.ids[:length]
         kept = zip(ids, self.trained, strict=False)
         return ids, [token if learn else IGNORED for token, learn in kept]
+
+    @property
+    def end(self) -> int:
+        """Where the last trained token stands; -1 without any."""
+        backwards = reversed(range(len(self.trained)))
+        return next((place for place in backwards if self.trained[place]), -1)
 
     def learns(self, length: int) -> bool:
         """Whether anything is trained within `length` tokens; the first is never predicted."""
@@ -125,9 +132,12 @@ def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Ro
     return kept, lost
 
 
-def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFacts:
+def count(
+    rows: Sequence[Row], length: int, heldout: int, note: str, end_token: str = ""
+) -> TokenFacts:
     """Figures over the training rows, before rows without anything to learn are left out."""
     sizes = np.array([len(row.ids) for row in rows])
+    ends = np.array([row.end for row in rows])
     lost = [row.line for row in rows if not row.learns(length)]
     median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
     return TokenFacts(
@@ -143,8 +153,23 @@ def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFac
         cut=int((sizes > length).sum()),
         untrained=len(lost),
         untrained_lines=tuple(lost[:20]),
+        ended=int(((ends > 0) & (ends < length)).sum()),
+        end_token=end_token,
+        at_lengths=tuple(_at(rows, sizes, each) for each in LENGTHS),
         template_note=note,
     )
+
+
+def _at(rows: Sequence[Row], sizes: NDArray[np.int_], length: int) -> AtLength:
+    untrained = sum(not row.learns(length) for row in rows)
+    return AtLength(length=length, cut=int((sizes > length).sum()), untrained=untrained)
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> str:
+    """The token that ends the first answer that is learned, as text."""
+    ends = (row.ids[row.end] for row in rows if row.end > 0)
+    last = next(ends, None)
+    return "" if last is None else str(tokenizer.decode([last]))
 
 
 def show(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> PreviewRow:

@@ -18,6 +18,8 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     encoded = encode.encode(tokenizer, train)
     length = recipe.training.max_length
     return Preview(
-        tokens=encode.count(encoded, length, len(heldout), note),
+        tokens=encode.count(
+            encoded, length, len(heldout), note, encode.end_token(tokenizer, encoded)
+        ),
         rows=tuple(encode.show(tokenizer, row, length) for row in encoded[:rows]),
     )
