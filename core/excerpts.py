@@ -23,11 +23,23 @@ MOST = 6
 """Messages of a long conversation that are shown, its last ones."""
 
 
+class Said(Value):
+    """One message: who says what."""
+
+    role: str
+    text: str
+
+
 class Excerpt(Value):
     """A row, shortened."""
 
     line: int
-    text: str
+    said: tuple[Said, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it, a line for each message."""
+        return "\n".join(f"{said.role}: {said.text}" for said in self.said)
 
 
 def excerpts(
@@ -44,28 +56,33 @@ def excerpts(
     check = next((check(Ask()) for check in CHECKS if check.code == code), None)
     last = max(lines, default=0)
     reached = itertools.takewhile(lambda line: line.number <= last, opened.lines)
-    found = [Excerpt(line=n.number, text=_said(n, opened, check)) for n in reached
+    found = [Excerpt(line=n.number, said=_said(n, opened, check)) for n in reached
              if n.number in lines]  # fmt: skip
-    found += [Excerpt(line=b.number, text=str(b)) for b in bad if b.number in lines]
+    found += [
+        Excerpt(line=b.number, said=(Said(role="broken", text=str(b)),))
+        for b in bad
+        if b.number in lines
+    ]
     return {excerpt.line: excerpt for excerpt in found}
 
 
-def _said(line: Line, opened: Opened, check: Check | None) -> str:
+def _said(line: Line, opened: Opened, check: Check | None) -> tuple[Said, ...]:
     try:
         messages = opened.format.read(line.row, opened.match.mapping)
     except RowError as error:
-        return f"{error.reason}\n{clip(whole_text(row_text(line.row)), 0, LONGEST)}"
+        row = clip(whole_text(row_text(line.row)), 0, LONGEST)
+        return Said(role="cannot be used", text=error.reason), Said(role="row", text=row)
     left = len(messages) - MOST
-    more = [f"({left:,} earlier messages)"] if left > 0 else []
-    return "\n".join([*more, *_messages(messages[-MOST:], check)])
+    more = [Said(role="before", text=f"{left:,} more messages")] if left > 0 else []
+    return (*more, *_messages(messages[-MOST:], check))
 
 
-def _messages(messages: list[dict[str, Any]], check: Check | None) -> Iterator[str]:
+def _messages(messages: list[dict[str, Any]], check: Check | None) -> Iterator[Said]:
     for message in messages:
         role, text = message["role"], whole_text(message["content"])
         start = _place(text, check, answer=role == "assistant")
         length = f" ({len(text):,} characters in all)" if len(text) > LONGEST else ""
-        yield f"{role}: {clip(text, start, LONGEST)}{length}"
+        yield Said(role=role, text=f"{clip(text, start, LONGEST)}{length}")
 
 
 def _place(text: str, check: Check | None, *, answer: bool) -> int:

@@ -93,8 +93,13 @@ def mend(
     target = (target or next_copy(source)).expanduser().absolute()
     _refuse_taken(target)
     plan = _Plan(found, codes)
+    seen = found.facts.rows + found.facts.unusable
+
+    def later(rows: int) -> None:
+        heed(seen + rows)  # the second pass goes on from the first
+
     with appearing(target) as file:
-        rows = _copy(open_rows(path, format, columns, pass_over=plan.broken), plan, file, heed)
+        rows = _copy(open_rows(path, format, columns, pass_over=plan.broken), plan, file, later)
         refuse_changed(source, read, digest_of(source))
     try:
         record = plan.record(found.facts, target, rows)

@@ -56,6 +56,12 @@ def traces_home() -> Path:
     return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False)) / "traces"
 
 
+def portable(path: Path) -> str:
+    """The other way round: a path as a recipe should hold it."""
+    shipped = sample("")
+    return f"{SAMPLE}{path.name}" if path.parent == shipped else str(path)
+
+
 def expand(path: str | Path) -> Path:
     """A path from a recipe; `sample:NAME` is a dataset that ships with the program."""
     text = str(path)

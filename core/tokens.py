@@ -6,7 +6,6 @@ from typing import Literal
 
 from core.value import Value
 
-
 LENGTHS = (512, 1024, 2048, 4096)
 """Maximum lengths that people choose from."""
 

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar
 
-from core.dataset import DataFacts, DataFinding
+from core.dataset import DataFacts
 from core.errors import CoreError, DataError
 from core.formats import FORMATS
 from core.places import SAMPLE, expand
@@ -16,16 +16,18 @@ from core.reading import KINDS
 from core.recipe import Recipe
 from gui.background import Task
 from gui.columns import ColumnsEditor, peek_columns
+from gui.doctor import Doctor
+from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
-from gui.forms import Form
+from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
 from gui.parts import Disclosure, Pile
 from gui.preview_card import PreviewCard
-from gui.widgets import Card, Chip, Level, Notice, PlainLabel, QuietButton, row
+from gui.split_card import SplitCard
+from gui.widgets import Card, Chip, Notice, PlainLabel, QuietButton
 
 _FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in (*KINDS, '.gz', '.zst'))})"
 _LISTED = 5
-_SEVERITIES: dict[str, Level] = {"error": "bad", "warning": "warn", "note": "note"}
 
 
 class Sample(NamedTuple):
@@ -66,12 +68,17 @@ class DataPage(Page):
         self.body.addWidget(self.busy)
         self.trouble = Pile()
         self.body.addWidget(self.trouble)
+        self.origin = OriginNotice(self.session)
+        self.body.addWidget(self.origin)
         self.body.addWidget(self._recognised())
-        self.findings = Pile()
-        self.body.addWidget(self.findings)
+        self.doctor = Doctor(self.session, self)
+        self.health = DoctorCard(self.doctor, self)
+        self.body.addWidget(self.health)
+        self.split = SplitCard(self.session, self.doctor)
+        self.split.browse.clicked.connect(self._browse_heldout)
+        self.body.addWidget(self.split)
         self.preview = PreviewCard(self.session)
         self.body.addWidget(self.preview)
-        self.body.addWidget(self._heldout())
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
         self._troubled("data", self.session.troubles.get("data"))
@@ -100,15 +107,6 @@ class DataPage(Page):
         self.format.add(self.reason, self.mapping)
         return self.format
 
-    def _heldout(self) -> Card:
-        card = Card("Held-out rows, for measuring")
-        self.form = Form(self.session, "data", ("heldout", "heldout_share"))
-        browse = QuietButton("Choose a held-out file…", "folder-open")
-        browse.clicked.connect(self._browse_heldout)
-        card.add(self.form)
-        card.body.addLayout(row(browse))
-        return card
-
     def _browse(self) -> None:
         self._ask("Choose a dataset", lambda path: self.session.use_data(path))
 
@@ -128,10 +126,7 @@ class DataPage(Page):
         self.zone.say(*_chosen(recipe.data.path, facts))
         self.busy.setVisible(self.session.reading)
         self._show_format(recipe, facts)
-        kept = self.session.facts.heldout
-        found = (facts.problems if facts else (), kept.problems if kept else ())
-        self.findings.fill(found, lambda: [_notice(f) for f in found[0]] + _of_heldout(found[1]))
-        self._show_share(recipe)
+        self.split.refresh()
         self.preview.refresh()
 
     def _show_format(self, recipe: Recipe, facts: DataFacts | None) -> None:
@@ -150,11 +145,6 @@ class DataPage(Page):
             self.reason.setText("Choose the format, then say which column plays which part.")
             self.mapping.unfold(True)
         self.editor.show_reading(recipe, facts, self._columns)
-
-    def _show_share(self, recipe: Recipe) -> None:
-        """A share is meaningless beside a held-out file."""
-        share = self.form.rows["heldout_share"]
-        share.field.widget.setEnabled(not recipe.data.heldout)
 
     def _troubled(self, what: str, error: CoreError | None) -> None:
         if what != "data":
@@ -180,17 +170,6 @@ def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
         return name, where
     left = f", {facts.unusable:,} left out" if facts.unusable else ""
     return f"{name}: {facts.rows:,} rows{left}", where
-
-
-def _notice(finding: DataFinding) -> Notice:
-    return Notice(_SEVERITIES[finding.severity], f"{finding.text} {finding.fix}".strip())
-
-
-def _of_heldout(findings: tuple[DataFinding, ...]) -> list[Notice]:
-    return [
-        Notice(_SEVERITIES[f.severity], f"Held-out file: {f.text} {f.fix}".strip())
-        for f in findings
-    ]
 
 
 def _explain(error: CoreError) -> list[Notice]:

@@ -182,5 +182,5 @@ def test_a_long_conversation_is_shown_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "chat.jsonl"
     path.write_text(json.dumps({"messages": turns}), encoding="utf-8")
     text = excerpts(path, [1])[1].text
-    assert text.startswith("(14 earlier messages)\nuser: turn 14")
+    assert text.startswith("before: 14 more messages\nuser: turn 14")
     assert text.endswith("assistant: turn 19")
