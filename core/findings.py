@@ -218,6 +218,21 @@ def count_rows(lines: Sequence[int]) -> str:
     return f"{len(lines):,} row{'s' if len(lines) != 1 else ''}"
 
 
+def say_of(lines: Sequence[int], what: str) -> str:
+    """ "2 rows hold a key", or "1 row holds a key"."""
+    return f"{count_rows(lines)} {what if len(lines) != 1 else _singular(what)}"
+
+
+def _singular(what: str) -> str:
+    verb, _, rest = what.partition(" ")
+    if verb == "nearly":
+        return f"nearly {_singular(rest)}"
+    return f"{_IRREGULAR.get(verb, f'{verb}s')} {rest.replace('their own', 'its own')}"
+
+
+_IRREGULAR = {"have": "has", "are": "is"}
+
+
 def is_json(text: str) -> bool:
     """Whether a text is a JSON object or list."""
     if not text.lstrip().startswith(("{", "[")):

@@ -37,10 +37,8 @@ class DoctorCard(Card):
         self.diff.accepted.connect(doctor.accept)
         self.diff.refused.connect(self._refuse)
         self.add(self.status, self.progress)
-        self.body.addLayout(row(self.stop, self.again))
-        self.add(self.trouble, self.findings, self.kept)
-        self.body.addLayout(row(self.fix))
-        self.add(self.diff)
+        self.body.addLayout(row(self.fix, self.stop, self.again))
+        self.add(self.kept, self.trouble, self.findings, self.diff)
         doctor.changed.connect(self.refresh)
         self.refresh()
 

@@ -35,8 +35,7 @@ class FindingView(QFrame):
     def __init__(self, finding: DataFinding, look: Look, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.finding, self._look = finding, look
-        self.setProperty("kind", "notice")
-        self.setProperty("level", SEVERITIES[finding.severity])
+        self.setProperty("kind", "finding")
         self.setAccessibleName(f"{finding.severity}: {finding.text}")
         self.tick = QCheckBox("Fix it in a copy")
         self.tick.setAccessibleName(f"Fix in a copy: {self.title}")
@@ -74,7 +73,7 @@ class FindingView(QFrame):
 
     def _lay_out(self) -> None:
         line = QHBoxLayout(self)
-        line.setContentsMargins(12, 10, 12, 10)
+        line.setContentsMargins(0, 12, 0, 4)
         line.setSpacing(10)
         picture = QLabel()
         theme.set_picture(
@@ -82,7 +81,7 @@ class FindingView(QFrame):
         )
         line.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout()
-        column.setSpacing(6)
+        column.setSpacing(4)
         column.addLayout(self._head())
         column.addWidget(PlainLabel(self.finding.text))
         if self.finding.fix:
@@ -96,7 +95,8 @@ class FindingView(QFrame):
         head.addWidget(PlainLabel(self.title, "strong"), 1)
         count = self.finding.count
         if self.finding.rows:
-            head.addWidget(Chip(f"{count:,} row{'' if count == 1 else 's'}"))
+            level = SEVERITIES[self.finding.severity]
+            head.addWidget(Chip(f"{count:,} row{'' if count == 1 else 's'}", level))
         head.addWidget(self.tick)
         return head
 

@@ -64,6 +64,7 @@ class SplitCard(Card):
         line = QHBoxLayout(self.by)
         line.setContentsMargins(0, 0, 0, 0)
         label = PlainLabel("The same share of every value in")
+        label.setWordWrap(False)
         label.setBuddy(self.category)
         line.addWidget(label)
         line.addWidget(self.category)
@@ -110,8 +111,11 @@ class SplitCard(Card):
             self.leaks.show_as(*said)
 
     def _show_findings(self) -> None:
-        facts = self.session.facts.heldout
-        found = facts.problems if facts else ()
+        """The first problem is told by the form already."""
+        facts, problems = self.session.facts.heldout, self.session.plan.problems
+        told = next((p.text for p in problems if p.where == "data.heldout"), "")
+        grave = [f for f in facts.problems if f.severity != "note"] if facts else []
+        found = [finding for finding in grave if finding.text != told]
         self.findings.fill(
             found,
             lambda: [
@@ -129,9 +133,11 @@ class SplitCard(Card):
             self._use,
             self._failed,
         )
+        self.stop.setFocus()
 
     def _use(self, made: Parting) -> None:
         parts = {"path": made.parts[TRAIN].path, "heldout": made.parts[EVAL].path}
+        self.browse.setFocus()
         self.session.edit("data", self.session.recipe.data.model_copy(update=parts))
 
     def _failed(self, error: CoreError) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.findings import DataFinding, Severity, Survey, count_rows
+from core.findings import DataFinding, Severity, Survey, say_of
 from core.formats import Message
 
 
@@ -95,7 +95,7 @@ class Check:
     def findings(self) -> Iterator[DataFinding]:
         """What was found; nothing when all is well."""
         if len(self.lines):
-            yield self.finding(f"{count_rows(self.lines)} {self.what}")
+            yield self.finding(say_of(self.lines, self.what))
 
     def finding(self, text: str) -> DataFinding:
         """A finding over the rows at fault."""

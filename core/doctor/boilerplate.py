@@ -27,7 +27,7 @@ class Boilerplate(Check):
 
     code = "boilerplate"
     title = "Stock phrases"
-    what = "begin or end with a stock phrase of a chat service"
+    what = "have a stock phrase of a chat service at the beginning or the end"
     why = "The model learns the phrase first, because it stands in every such answer."
     fix = "Cuts the phrase off and keeps the answer."
 

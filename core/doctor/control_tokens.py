@@ -16,7 +16,7 @@ class ControlTokens(Check):
 
     code = "control_tokens"
     title = "Signs of chat templates"
-    what = "hold signs of a chat template in their texts"
+    what = "hold signs of a chat template in the text"
     why = (
         "A tokenizer may take them for the real ones: roles change in the middle of a message, or "
         "an answer ends early. Often they are remains of an export."

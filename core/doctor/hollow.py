@@ -16,7 +16,7 @@ class HollowAnswers(Check):
 
     code = "hollow_answers"
     title = "Place-holder answers"
-    what = "have a place-holder as their answer"
+    what = "have a place-holder as answer"
     why = "The model would learn to answer with it."
     fix = "Leaves them out."
     drops = True

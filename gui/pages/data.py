@@ -73,6 +73,7 @@ class DataPage(Page):
         self.body.addWidget(self._recognised())
         self.doctor = Doctor(self.session, self)
         self.health = DoctorCard(self.doctor, self)
+        self.health.diff.accepted.connect(self.browse.setFocus)
         self.body.addWidget(self.health)
         self.split = SplitCard(self.session, self.doctor)
         self.split.browse.clicked.connect(self._browse_heldout)
