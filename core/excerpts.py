@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from core.doctor import CHECKS, Ask, Check
+from core.errors import DataError
 from core.formats import RowError
 from core.jsonl import row_text, whole_text
 from core.mending import clip, first_difference
-from core.reading import BadLine, Line
+from core.places import expand
+from core.reading import BadLine, Line, read_rows
 from core.recognise import Opened, open_rows
 from core.value import Value
 
@@ -19,6 +21,8 @@ LONGEST = 240
 """Characters of one message that are shown."""
 BEFORE = 60
 """Of these, characters in front of the place that matters."""
+_LOOKED_AT = 50
+"""Lines among which the first rows are sought."""
 MOST = 6
 """Messages of a long conversation that are shown, its last ones."""
 
@@ -64,6 +68,42 @@ def excerpts(
         if b.number in lines
     ]
     return {excerpt.line: excerpt for excerpt in found}
+
+
+class Specimen(Value):
+    """A row as it stands in the file, and as it is read; the latter only by a known format."""
+
+    raw: Excerpt
+    read: Excerpt | None = None
+
+
+def specimens(
+    path: Path,
+    count: int = 5,
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+) -> tuple[Specimen, ...]:
+    """The first rows of a file. Raises DataError only when it has no readable row."""
+    head = itertools.islice(read_rows(expand(path).expanduser()), _LOOKED_AT)
+    rows = [line for line in head if isinstance(line, Line)][:count]
+    try:
+        opened = open_rows(path, format, columns, pass_over=lambda _: None)
+    except DataError:
+        opened = None
+    return tuple(
+        Specimen(
+            raw=Excerpt(line=line.number, said=tuple(_cells(line.row))),
+            read=opened and Excerpt(line=line.number, said=_said(line, opened, None)),
+        )
+        for line in rows
+    )
+
+
+def _cells(row: Mapping[str, Any]) -> Iterator[Said]:
+    for name, value in row.items():
+        text = value if isinstance(value, str) else row_text({"": value})[5:-1]
+        yield Said(role=name, text=clip(whole_text(text), 0, LONGEST))
 
 
 def _said(line: Line, opened: Opened, check: Check | None) -> tuple[Said, ...]:

@@ -283,7 +283,8 @@ def _around(before: str, after: str | None) -> tuple[str, str | None]:
     before, after = whole_text(before), None if after is None else whole_text(after)
     if after is None:
         return clip(before), None
-    start = max(0, first_difference(before, after) - CLIPPED // 4)
+    start = first_difference(before, after) - CLIPPED // 4
+    start = start if start > CLIPPED // 4 else 0
     return clip(before, start), clip(after, start)
 
 

@@ -9,8 +9,10 @@ from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.dataset import DataFacts
 from core.formats import FORMATS, Format, Part
+from core.numbers import percent
 from core.reading import BadLine, read_rows
 from core.recipe import Recipe
+from gui.example_rows import ExampleRows
 from gui.fields import Choice
 from gui.parts import Pile
 from gui.session import Session
@@ -34,6 +36,7 @@ class ColumnsEditor(QWidget):
             self.format.addItem(each.title, each.name)
         self.format.activated.connect(self._choose_format)
         self._mapping = Pile(spacing=6)
+        self.example = ExampleRows()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(14)
@@ -45,6 +48,7 @@ class ColumnsEditor(QWidget):
         grid.addWidget(label, 0, 0)
         grid.addWidget(self.format, 0, 1)
         grid.addWidget(self._mapping, 1, 0, 1, 2)
+        grid.addWidget(self.example, 2, 0, 1, 2)
 
     def _choose_format(self) -> None:
         data = self.session.recipe.data
@@ -55,12 +59,22 @@ class ColumnsEditor(QWidget):
         self, recipe: Recipe, facts: DataFacts | None, columns: tuple[str, ...]
     ) -> None:
         """Draw format and mapping; without facts the user's own choices are all there is."""
+        self._show_fits(facts)
         self.format.setCurrentIndex(max(0, self.format.findData(recipe.data.format)))
+        self.example.want(recipe.data)
         wanted = recipe.data.format if facts is None else facts.format
         form = next((each for each in FORMATS if each.name == wanted), None)
         mapping = dict(recipe.data.columns) if facts is None else facts.mapping
         shown = (wanted, tuple(mapping.items()), columns)
         self._mapping.fill(shown, lambda: self._grow(form, mapping, columns))
+
+    def _show_fits(self, facts: DataFacts | None) -> None:
+        """Beside every format, how many of the first rows are built like it."""
+        fits = {} if facts is None else facts.alternatives | {facts.format: facts.confidence}
+        for place, each in enumerate(FORMATS, start=1):
+            fit = f"fits {percent(fits[each.name])}" if each.name in fits else "does not fit"
+            said = f": {fit}" if fits else ""
+            self.format.setItemText(place, f"{each.title}{said}")
 
     def _grow(
         self, form: Format | None, mapping: dict[str, str], columns: tuple[str, ...]

@@ -136,7 +136,9 @@ def _write(cursor: QTextCursor, word: str, spans: Sequence[Span], colour: str) -
 
 
 def signs(text: str) -> str:
-    """Blanks that come or go are seen only by a sign."""
+    """Blanks that come or go alone are seen only by a sign."""
+    if text.strip():
+        return plain(text)
     return plain(text).replace(" ", "␣").replace("\n", "⏎\n").replace("\t", "⇥\t")
 
 

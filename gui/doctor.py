@@ -43,9 +43,10 @@ class Doctor(QObject):
         self.errand = Errand(self)
         self.mending = False
         """Whether the errand writes a copy; else it examines."""
-        self._examined: object = None
+        self.state: object = None
+        """What the findings hold for; None while there is nothing to examine."""
         self.errand.moved.connect(self.changed)
-        session.planned.connect(lambda _: self.follow())
+        session.planned.connect(self.follow)
         self.follow()
 
     @property
@@ -62,12 +63,12 @@ class Doctor(QObject):
         facts = self.session.facts.data
         return facts.rows + facts.unusable if facts is not None else 0
 
-    def follow(self) -> None:
+    def follow(self, _plan: object = None) -> None:
         """Examine the dataset when it is another one now."""
         state = self._state()
-        if state == self._examined:
+        if state == self.state:
             return
-        self._examined = state
+        self.state = state
         self._forget()
         if state is None:
             self.errand.stop()
@@ -76,7 +77,6 @@ class Doctor(QObject):
             self.check()
 
     def _state(self) -> object:
-        """What the findings hold for; None while there is nothing to examine."""
         facts, trouble = self.session.facts, self.session.troubles.get("data")
         read = self.session.recipe.data.model_copy(update={"heldout_share": 0.0})
         if facts.data is not None:

@@ -7,9 +7,10 @@ from PySide6.QtWidgets import QProgressBar, QWidget
 from gui.diff_view import DiffView
 from gui.doctor import Doctor
 from gui.finding_view import FindingView
-from gui.parts import Pile
+from gui.parts import Pile, reveal
 from gui.widgets import Card, Chip, Notice, PlainLabel, QuietButton, row
 
+_READ = "Read the file again"
 _KEPT = "The original is only read: what is fixed is fixed in a new file, and you see it first."
 
 
@@ -29,6 +30,7 @@ class DoctorCard(Card):
         self.again = QuietButton("Examine every row", "search")
         self.again.clicked.connect(doctor.check)
         self.trouble = Notice("bad")
+        self.trouble.pressed.connect(self._read_again)
         self.findings = Pile()
         self.fix = QuietButton("Fix", "sparkles")
         self.fix.clicked.connect(self._mend)
@@ -54,8 +56,8 @@ class DoctorCard(Card):
         self._show_progress()
         self.trouble.setVisible(doctor.trouble is not None)
         if doctor.trouble is not None:
-            self.trouble.show_as("bad", f"{doctor.trouble} {doctor.trouble.hint}".strip())
-        self.findings.fill(doctor.findings, self._grow)
+            self.trouble.show_as("bad", f"{doctor.trouble} {doctor.trouble.hint}".strip(), _READ)
+        self.findings.fill((doctor.state, doctor.findings), self._grow)
         self.findings.setVisible(doctor.draft is None and bool(doctor.findings))
         self._show_draft()
         self._show_fix()
@@ -117,6 +119,11 @@ class DoctorCard(Card):
         self.doctor.mend(self._codes())
         self.stop.setFocus()
 
+    def _read_again(self) -> None:
+        """The same file is examined again even when it is what it was."""
+        self.doctor.session.read_again()
+        self.again.setFocus()
+
     def _show_draft(self) -> None:
         draft = self.doctor.draft
         fresh = draft is not None and self.diff.isHidden()
@@ -126,7 +133,9 @@ class DoctorCard(Card):
             self.diff.show_draft(draft, titles)
         if fresh:
             self.diff.accept.setFocus()
+            reveal(self.diff.question)
 
     def _refuse(self) -> None:
         self.doctor.refuse()
         self.fix.setFocus()
+        reveal(self.heading)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from PySide6.QtCore import QEvent, QSizeF, Qt
-from PySide6.QtGui import QColor, QFont, QKeyEvent, QTextCharFormat, QTextOption, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QKeyEvent,
+    QResizeEvent,
+    QTextCharFormat,
+    QTextOption,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QSizePolicy, QTextEdit, QWidget
 
 from gui import theme
@@ -38,6 +46,11 @@ class FittedText(QTextEdit):
     def _fit(self, size: QSizeF) -> None:
         frame = self.height() - self.viewport().height()
         self.setFixedHeight(math.ceil(size.height()) + frame)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """The frame is known only once the style was applied."""
+        super().resizeEvent(event)
+        self._fit(self.document().size())
 
     def changeEvent(self, event: QEvent) -> None:
         """Colours are written into the text, so a change of theme writes it again."""

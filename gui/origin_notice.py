@@ -36,10 +36,10 @@ class OriginNotice(Notice):
         self._origin: Origin | None = None
         self.hide()
         self.pressed.connect(self._go_back)
-        session.planned.connect(lambda _: self.refresh())
+        session.planned.connect(self.refresh)
         self.refresh()
 
-    def refresh(self) -> None:
+    def refresh(self, _plan: object = None) -> None:
         """Look where another dataset comes from."""
         facts = self.session.facts.data
         path = facts.path if facts is not None else None

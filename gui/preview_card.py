@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
 from core.errors import CoreError
+from core.numbers import percent
 from core.tokens import Preview, TokenFacts
 from gui.parts import FactsTable
 from gui.session import Session
@@ -102,9 +103,9 @@ def judge_tokens(tokens: TokenFacts) -> str:
     """In one line whether the whole set teaches what it should."""
     if tokens.untrained:
         return (
-            f"{tokens.untrained:,} of {tokens.rows:,} rows teach nothing at {tokens.max_length:,} "
-            "tokens: they are cut before an answer begins. Raise the maximum length, or shorten "
-            "them."
+            f"Nothing is learned from {tokens.untrained:,} of {tokens.rows:,} rows: at "
+            f"{tokens.max_length:,} tokens they are cut before an answer begins. Raise the "
+            "maximum length, or shorten them."
         )
     if tokens.ended < tokens.rows:
         return (
@@ -122,13 +123,16 @@ def describe_tokens(tokens: TokenFacts) -> list[tuple[str, str]]:
     cut = f"{tokens.cut:,} of {tokens.rows:,}, at {tokens.max_length:,} tokens"
     facts = [
         ("Rows", f"{tokens.rows:,} to learn from, {tokens.heldout:,} held out"),
-        ("Tokens learned", f"{tokens.trained:,} of {tokens.tokens:,} ({share:.0%})"),
+        (
+            "Tokens learned",
+            f"{tokens.trained:,} of {tokens.tokens:,} ({percent(share)})",
+        ),
         (
             "Length of a row",
             f"median {tokens.median:,}, 95 % up to {tokens.p95:,}, longest {tokens.longest:,}",
         ),
         ("Rows cut", cut if tokens.cut else "none"),
-        ("Nothing to learn in", f"{tokens.untrained:,} rows" if tokens.untrained else "no row"),
+        ("Nothing to learn in", _rows(tokens.untrained)),
         ("End of the answer", _ending(tokens)),
         *_lengths(tokens),
     ]
@@ -147,6 +151,10 @@ def _lengths(tokens: TokenFacts) -> Iterator[tuple[str, str]]:
     """What other maximum lengths would do."""
     for at in tokens.at_lengths:
         share = at.cut / tokens.rows if tokens.rows else 0.0
-        cut = f"{at.cut:,} rows cut ({share:.1%})" if at.cut else "no row cut"
-        lost = f", {at.untrained:,} teach nothing" if at.untrained else ""
-        yield f"At {at.length:,} tokens", f"{cut}{lost}"
+        cut = f" ({percent(share, 1)})" if at.cut else ""
+        lost = f", nothing to learn in {_rows(at.untrained)}" if at.untrained else ""
+        yield f"At {at.length:,} tokens", f"{_rows(at.cut)} cut{cut}{lost}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}" if count else "no row"

@@ -13,6 +13,7 @@ from core.copies import home_for
 from core.dataset import DataFacts
 from core.doctor import usual_category
 from core.errors import CoreError
+from core.numbers import percent
 from core.parting import EVAL, TRAIN, Parting, free_name, part
 from gui.doctor import Doctor
 from gui.errand import Errand
@@ -81,7 +82,7 @@ class SplitCard(Card):
         busy = self.errand.busy
         ready = facts is not None and not data.heldout
         self._offer(facts)
-        self.split.setText(f"Split off {_share(data):.0%} without leaks".replace("%", " %"))
+        self.split.setText(f"Split off {percent(_share(data))} without leaks")
         self.split.setVisible(ready and not busy)
         self.how.setVisible(ready)
         self.by.setVisible(ready and self.category.count() > 1)
@@ -167,12 +168,12 @@ def leaks(session: Session, doctor: Doctor) -> tuple[Level, str] | None:
     rows = session.facts.data.rows
     if session.recipe.data.heldout:
         if leaked := counts.get("leakage", 0):
-            words = f"{leaked:,} of {rows:,} rows ask what the held-out file asks. Fix it above."
-            return "bad", words
+            words = f"Questions of the held-out file among the rows: {leaked:,} of {rows:,}."
+            return "bad", f"{words} The doctor leaves them out of a copy."
         return "ok", "No row asks what the held-out file asks, word by word or nearly so."
     if session.recipe.data.heldout_share and (near := counts.get("near_duplicates", 0)):
         return "warn", (
-            f"{near:,} of {rows:,} rows nearly repeat another. When rows are drawn singly, some of "
-            "these may be learned and measured at once."
+            f"Near-duplicates among the rows: {near:,} of {rows:,}. Drawn singly, some of them may "
+            "be learned and measured at once; the split below keeps them together."
         )
     return None
