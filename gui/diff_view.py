@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 from core.excerpts import Excerpt
 from core.mending import Change, Example, Record
 from gui.doctor import Draft
-from gui.excerpt_view import ExcerptView, spaced
+from gui.excerpt_view import ExcerptView, edged, spaced
 from gui.fitted_text import FittedText, ink
 from gui.parts import FactsTable, Pile
 from gui.text import plain
@@ -131,15 +131,8 @@ def _write(cursor: QTextCursor, word: str, spans: Sequence[Span], colour: str) -
     marked.setFontStrikeOut(colour == "bad")
     marked.setFontUnderline(colour == "ok")
     for text, only_here in spans:
-        cursor.insertText(signs(text) if only_here else plain(text), marked if only_here else
-                          ink("text"))  # fmt: skip
-
-
-def signs(text: str) -> str:
-    """Blanks that come or go alone are seen only by a sign."""
-    if text.strip():
-        return plain(text)
-    return plain(text).replace(" ", "␣").replace("\n", "⏎\n").replace("\t", "⇥\t")
+        said = plain(text)
+        cursor.insertText(edged(said) if only_here else said, marked if only_here else ink("text"))
 
 
 def compare(before: str, after: str) -> tuple[list[Span], list[Span]]:

@@ -43,6 +43,7 @@ class Errand(QObject):
         """Start `work`, which is handed what it must tell its progress to."""
         self.stop()
         halt = self._halt = Event()
+        self.destroyed.connect(halt.set)
 
         def heed(rows: int) -> None:
             if halt.is_set():

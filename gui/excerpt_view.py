@@ -36,7 +36,22 @@ class ExcerptView(FittedText):
                 cursor.insertBlock(spaced(4))
                 cursor.insertText(said.role, ink("muted", bold=True))
                 cursor.insertBlock(QTextBlockFormat())
-                cursor.insertText(plain(said.text), ink("text"))
+                cursor.insertText(edged(plain(said.text)), ink("text"))
+
+
+_SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
+
+
+def edged(text: str) -> str:
+    """Blanks at the ends of a text, which cannot be seen, as signs."""
+    inside = text.strip()
+    front = text[: len(text) - len(text.lstrip())] if inside else text
+    back = text[len(text.rstrip()) :] if inside else ""
+    return f"{_signs(front)}{inside}{_signs(back)}"
+
+
+def _signs(blanks: str) -> str:
+    return "".join(_SIGNS.get(blank, blank) for blank in blanks)
 
 
 def spaced(above: float) -> QTextBlockFormat:

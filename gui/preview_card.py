@@ -149,6 +149,9 @@ def _ending(tokens: TokenFacts) -> str:
 
 def _lengths(tokens: TokenFacts) -> Iterator[tuple[str, str]]:
     """What other maximum lengths would do."""
+    if tokens.at_lengths and not any(at.cut or at.untrained for at in tokens.at_lengths):
+        yield "Other lengths", f"no row would be cut at {tokens.at_lengths[0].length:,} tokens"
+        return
     for at in tokens.at_lengths:
         share = at.cut / tokens.rows if tokens.rows else 0.0
         cut = f" ({percent(share, 1)})" if at.cut else ""

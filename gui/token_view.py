@@ -54,6 +54,8 @@ class TokenView(FittedText):
         room = MOST_LETTERS
         for place, piece in enumerate(row.pieces):
             text = visible(piece.text)
+            if place == len(row.pieces) - 1:
+                text = text.removesuffix("\n")
             room -= len(text)
             if room < 0:
                 left = len(row.pieces) - place

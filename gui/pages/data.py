@@ -73,6 +73,7 @@ class DataPage(Page):
         self.body.addWidget(self._recognised())
         self.doctor = Doctor(self.session, self)
         self.health = DoctorCard(self.doctor, self)
+        self.doctor.changed.connect(self._examined)
         self.health.diff.accepted.connect(self.browse.setFocus)
         self.body.addWidget(self.health)
         self.split = SplitCard(self.session, self.doctor)
@@ -123,16 +124,22 @@ class DataPage(Page):
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Draw the dataset as far as it is known."""
-        facts = self.session.facts.data
+        facts = self._facts()
         self.zone.say(*_chosen(recipe.data.path, facts))
         self.busy.setVisible(self.session.reading)
         self._show_format(recipe, facts)
         self.split.refresh()
         self.preview.refresh()
 
+    def _facts(self) -> DataFacts | None:
+        """What is known; of a file with broken lines the doctor knows the rest."""
+        checkup = self.doctor.checkup
+        return self.session.facts.data or (checkup.facts if checkup else None)
+
     def _show_format(self, recipe: Recipe, facts: DataFacts | None) -> None:
         lost = "data" in self.session.troubles
-        self.format.setVisible(facts is not None or bool(lost and self._columns))
+        waiting = self.doctor.errand.busy and not self.doctor.mending
+        self.format.setVisible(facts is not None or bool(lost and self._columns and not waiting))
         if facts is not None:
             self._columns = facts.columns
             name = next((f.title for f in FORMATS if f.name == facts.format), facts.format)
@@ -140,7 +147,7 @@ class DataPage(Page):
             sure = "ok" if facts.confidence >= 0.95 else "warn"
             self.certainty.show_as(f"{facts.confidence:.0%} sure", sure)  # type: ignore[arg-type]
             self.reason.setText(f"Recognised because {facts.reason}.")
-        elif lost:
+        elif lost and not waiting:
             self.format.heading.setText("Format not recognised")
             self.certainty.show_as("?", "bad")
             self.reason.setText("Choose the format, then say which column plays which part.")
@@ -156,10 +163,14 @@ class DataPage(Page):
             peek = Task(self, lambda: peek_columns(path))
             peek.then(self._peeked).failed(lambda _: self._peeked(())).start()
 
+    def _examined(self) -> None:
+        if "data" in self.session.troubles and not self.doctor.errand.busy:
+            self._show_format(self.session.recipe, self._facts())
+
     def _peeked(self, columns: tuple[str, ...]) -> None:
         if "data" in self.session.troubles:
             self._columns = columns
-            self._show_format(self.session.recipe, None)
+            self._show_format(self.session.recipe, self._facts())
 
 
 def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QScrollArea, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QScrollArea, QWidget
 from pytestqt.qtbot import QtBot
 
 from core.durable import digest
@@ -21,12 +21,14 @@ from gui import theme
 from gui.diff_view import ChangeView, DiffText, compare
 from gui.doctor import Doctor
 from gui.errand import Errand
+from gui.excerpt_view import edged
 from gui.finding_view import FindingView
 from gui.fitted_text import FittedText
 from gui.pages.data import DataPage
 from gui.preview_card import describe_tokens, judge_tokens
 from gui.session import Session
 from gui.sheet import Sheet
+from gui.widgets import Chip
 from tests.core.planted import Row, clean
 
 ARABIC = "يمكنك إعادة ضبط كلمة المرور من صفحة الإعدادات."
@@ -69,6 +71,7 @@ def page(qtbot: QtBot, dressed: QApplication, session: Session) -> Iterator[Data
     sheet.resize(830, 640)
     sheet.show()
     yield made
+    sheet.close()
 
 
 Open = Callable[[Path], None]
@@ -168,6 +171,51 @@ def test_the_wheel_is_the_pages_and_nothing_scrolls_inside(
         assert not wheel.isAccepted()
     assert view.rows.verticalScrollBar().maximum() == 0
     assert view.rows.height() > 60
+
+
+def test_everything_is_named_reachable_and_whole(
+    qtbot: QtBot, page: DataPage, open_file: Open, file: Path
+) -> None:
+    open_file(file)
+    page.mapping.unfold(True)
+    for view in page.health.views:
+        view.unfolding.unfold(True)
+    judge(page)
+    fix(qtbot, page, "personal_data", "duplicates")
+    judge(page)
+    seen: list[QWidget] = []
+    page.browse.setFocus()
+    while (focus := QApplication.focusWidget()) is not None and focus not in seen:
+        seen.append(focus)
+        qtbot.keyClick(focus, Qt.Key.Key_Tab)
+    wanted = {page.health.diff.accept, page.health.diff.refuse, page.split.split}
+    assert wanted | set(page.health.diff.findChildren(DiffText)) <= set(seen)
+
+
+def judge(page: DataPage) -> None:
+    """Every part can be heard, nothing is markup, nothing is squeezed or cut."""
+    QApplication.processEvents()
+    for widget in page.findChildren(QWidget):
+        if not widget.isVisible():
+            continue
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            inner = widget.objectName() in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
+            assert widget.accessibleName() or inner, widget
+        if isinstance(widget, QAbstractButton | Chip):
+            assert widget.width() >= widget.minimumSizeHint().width(), widget.text()
+            assert widget.height() >= widget.minimumSizeHint().height(), widget.text()
+        if isinstance(widget, QLabel):
+            assert widget.textFormat() == Qt.TextFormat.PlainText or not widget.text()
+            assert widget.height() >= widget.heightForWidth(widget.width()), widget.text()
+    sheet = page.window()
+    assert isinstance(sheet, QScrollArea)
+    assert sheet.horizontalScrollBar().maximum() == 0
+
+
+def test_blanks_at_the_ends_are_seen() -> None:
+    assert edged("  a b\n") == "␣␣a b⏎"
+    assert edged("\t \n") == "⇥␣⏎"
+    assert edged("a") == "a"
 
 
 def test_examining_can_be_cancelled_and_taken_up_again(
@@ -272,6 +320,7 @@ def test_broken_lines_are_left_out_with_one_click(
     session.use_data(str(file))
     qtbot.waitUntil(lambda: page.doctor.checkup is not None)
     assert page.trouble.isVisible()
+    assert page.format.heading.text() == "Questions with known answers"
     view = finding(page, "broken_lines")
     press(qtbot, view.unfolding.button)
     qtbot.waitUntil(view.rows.isVisible)
@@ -430,7 +479,11 @@ def test_the_audit_names_the_gravest_fault_first() -> None:
     facts: dict[str, Any] = {"max_length": 64, "rows": 10, "ended": 10, "end_token": "<|im_end|>"}
     whole = TokenFacts(**facts, at_lengths=(AtLength(length=512, cut=0, untrained=0),))
     assert judge_tokens(whole).startswith("All 10 rows are learned whole")
-    assert dict(describe_tokens(whole))["At 512 tokens"] == "no row cut"
+    assert dict(describe_tokens(whole))["Other lengths"] == "no row would be cut at 512 tokens"
+    short = AtLength(length=512, cut=2, untrained=1), AtLength(length=1024, cut=0, untrained=0)
+    told = dict(describe_tokens(TokenFacts(**facts, at_lengths=short)))
+    assert told["At 512 tokens"] == "2 rows cut (20.0 %), nothing to learn in 1 row"
+    assert told["At 1,024 tokens"] == "no row cut"
     assert dict(describe_tokens(whole))["End of the answer"] == "learned in every row: <|im_end|>"
     cut = TokenFacts(**facts | {"ended": 7, "cut": 3})
     assert "In 3 of 10 rows the end of the answer is cut off" in judge_tokens(cut)
