@@ -14,6 +14,8 @@ NAMED = 5
 """Lines a sentence names."""
 KEPT = 100
 """Lines a finding keeps."""
+NAME = 60
+"""Letters of a column's name that a sentence repeats."""
 JSON_SHARE = 0.9
 DROPPED = ("duplicates",)
 """What is found in usable rows and mended by leaving them out."""
@@ -203,7 +205,9 @@ class Survey:
         names = [column for column in self._columns if column not in used]
         if not names:
             return ()
-        listed = ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        listed = ", ".join(f"'{_short(name)}'" for name in names[:8]) + (
+            ", ..." if len(names) > 8 else ""
+        )
         text = f"These columns are not used: {listed}."
         return (
             DataFinding(
@@ -211,6 +215,10 @@ class Survey:
                 text=text,
             ),
         )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[:NAME]}…"
 
 
 def count_rows(lines: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from core.dataset import DataFacts
 from core.doctor import Ask, Check, Seen
 from core.doctor.sketches import Sketches
 from core.durable import digest
-from core.errors import DataError
+from core.errors import CoreError, DataError
 from core.findings import Survey
 from core.jsonl import write_record, write_rows
 from core.reading import Line, digest_of
@@ -108,6 +108,7 @@ def part(
         for side, target in targets.items():
             chosen = (n for n, s in zip(groups.sketches.numbers, sides, strict=True) if s == side)
             write_rows(target, _rows(open_rows(path, format, columns).lines, chosen))
+        heed(found.facts.rows)
         refuse_changed(found.facts.path, found.facts.digest, digest_of(found.facts.path))
         made = _account(found.facts, ask, groups.firsts, sides, targets)
         write_record(record_of_parts(targets[TRAIN]), made.model_dump_json(indent=1) + "\n")
@@ -119,7 +120,7 @@ def _all_or_none(targets: Iterable[Path]) -> Iterator[None]:
     """One part without the others is of no use."""
     try:
         yield
-    except DataError:
+    except CoreError:
         for target in targets:
             target.unlink(missing_ok=True)
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from PySide6.QtWidgets import QGridLayout, QWidget
@@ -16,10 +17,29 @@ from gui.example_rows import ExampleRows
 from gui.fields import Choice
 from gui.parts import Pile
 from gui.session import Session
+from gui.text import plain
 from gui.widgets import PlainLabel
 
+_NAME = 60
+"""Letters of a column's name that are shown."""
 _PEEKED = 50
 """Rows that tell which columns a file has."""
+
+
+class ColumnChoice(Choice):
+    """Names from a file, which may be of any length."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setSizeAdjustPolicy(self.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(16)
+
+    def offer(self, none: str, columns: Iterable[str]) -> None:
+        """Offer these columns, or none of them."""
+        self.clear()
+        self.addItem(none, "")
+        for column in columns:
+            self.addItem(plain(column, _NAME), column)
 
 
 class ColumnsEditor(QWidget):
@@ -28,7 +48,7 @@ class ColumnsEditor(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.parts: dict[str, Choice] = {}
+        self.parts: dict[str, ColumnChoice] = {}
         self.format = Choice()
         self.format.setAccessibleName("Format of the rows")
         self.format.addItem("Recognise it automatically", "auto")
@@ -85,7 +105,7 @@ class ColumnsEditor(QWidget):
         return [self._line(part, mapping.get(part.name, ""), columns) for part in form.parts]
 
     def _line(self, part: Part, column: str, columns: tuple[str, ...]) -> QWidget:
-        line, box = QWidget(), Choice()
+        line, box = QWidget(), ColumnChoice()
         grid = QGridLayout(line)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(14)
@@ -94,9 +114,7 @@ class ColumnsEditor(QWidget):
         name.setFixedWidth(150)
         name.setBuddy(box)
         box.setAccessibleName(f"Column for {part.name}")
-        box.addItem("choose a column" if part.required else "none", "")
-        for each in columns:
-            box.addItem(each, each)
+        box.offer("choose a column" if part.required else "none", columns)
         box.setCurrentIndex(max(0, box.findData(column)))
         box.activated.connect(lambda _: self._choose_column(part.name, box.currentData()))
         self.parts[part.name] = box

@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 
 from core.checkup import Checkup, Heed, examine
 from core.choices import Data
+from core.dataset import DataFacts
 from core.doctor import Ask
 from core.errors import CoreError, DataError
 from core.excerpts import Excerpt, excerpts
@@ -29,6 +30,14 @@ class Draft(NamedTuple):
     """By the code of the change: the rows that were left out."""
 
 
+class Health(NamedTuple):
+    """What is kept of an examination; the examination itself is as large as the dataset."""
+
+    facts: DataFacts
+    findings: tuple[DataFinding, ...]
+    verdict: str
+
+
 class Doctor(QObject):
     """Follows a session. What it found holds for one state of the files and is dropped with it."""
 
@@ -37,7 +46,7 @@ class Doctor(QObject):
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self.checkup: Checkup | None = None
+        self.health: Health | None = None
         self.trouble: CoreError | None = None
         self.draft: Draft | None = None
         self.errand = Errand(self)
@@ -52,8 +61,8 @@ class Doctor(QObject):
     @property
     def findings(self) -> tuple[DataFinding, ...]:
         """Everything found so far, the gravest first."""
-        if self.checkup is not None:
-            return self.checkup.findings
+        if self.health is not None:
+            return self.health.findings
         facts = self.session.facts.data
         return facts.problems if facts is not None else ()
 
@@ -85,7 +94,7 @@ class Doctor(QObject):
         return (read, str(trouble)) if broken else None
 
     def _forget(self) -> None:
-        self.checkup = self.trouble = None
+        self.health = self.trouble = None
         self.refuse()
 
     def check(self) -> None:
@@ -95,7 +104,7 @@ class Doctor(QObject):
         data, ask = self.session.recipe.data, self._ask()
         path = Path(data.path)
         self.errand.begin(
-            lambda heed: examine(path, ask, **_reading(data), pass_over=True, heed=heed),
+            lambda heed: _health(examine(path, ask, **_reading(data), pass_over=True, heed=heed)),
             self._examined_now,
             self._failed,
         )
@@ -109,8 +118,8 @@ class Doctor(QObject):
             heldout_columns=data.columns,
         )
 
-    def _examined_now(self, found: Checkup) -> None:
-        self.checkup = found
+    def _examined_now(self, found: Health) -> None:
+        self.health = found
 
     def _failed(self, error: CoreError) -> None:
         """A dataset that cannot be read at all is the page's trouble, not the doctor's."""
@@ -119,10 +128,10 @@ class Doctor(QObject):
 
     def mend(self, codes: Sequence[str]) -> None:
         """Write a copy without these findings; it waits for `accept` or `refuse`."""
-        if self.checkup is None:
+        if self.health is None:
             return
         self.mending, self.trouble = True, None
-        data, ask, read = self.session.recipe.data, self._ask(), self.checkup.facts.digest
+        data, ask, read = self.session.recipe.data, self._ask(), self.health.facts.digest
         self.errand.begin(
             lambda heed: _draft(data, ask, codes, read, heed), self._drafted, self._failed
         )
@@ -150,6 +159,10 @@ class Doctor(QObject):
         return excerpts(expand(data.path), lines, code, **_reading(data))
 
 
+def _health(found: Checkup) -> Health:
+    return Health(found.facts, found.findings, found.verdict)
+
+
 def _reading(data: Data) -> dict[str, Any]:
     return {"format": data.format, "columns": data.columns}
 
@@ -157,6 +170,11 @@ def _reading(data: Data) -> dict[str, Any]:
 def _draft(data: Data, ask: Ask, codes: Sequence[str], unchanged: str, heed: Heed) -> Draft:
     path = Path(data.path)
     record = mend(path, codes=codes, ask=ask, unchanged=unchanged, heed=heed, **_reading(data))
+    try:
+        heed(record.rows_before)
+    except CoreError:
+        withdraw(record)  # called off at the last moment
+        raise
     lost = [change for change in record.changes if change.action == "left out"]
     lines = {change.code: [example.line for example in change.examples] for change in lost}
     return Draft(record, {c: excerpts(path, n, c, **_reading(data)) for c, n in lines.items()})

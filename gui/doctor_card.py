@@ -52,7 +52,7 @@ class DoctorCard(Card):
     def refresh(self) -> None:
         """Draw what the doctor knows now."""
         doctor = self.doctor
-        self.setVisible(bool(doctor.errand.busy or doctor.checkup or doctor.findings))
+        self.setVisible(bool(doctor.errand.busy or doctor.health or doctor.findings))
         self._show_progress()
         self.trouble.setVisible(doctor.trouble is not None)
         if doctor.trouble is not None:
@@ -69,7 +69,7 @@ class DoctorCard(Card):
         self.progress.setValue(doctor.errand.rows)
         for widget in (self.progress, self.stop):
             widget.setVisible(busy)
-        self.again.setVisible(not busy and doctor.checkup is None)
+        self.again.setVisible(not busy and doctor.health is None)
         self.status.setText(self._status())
         self._show_chip()
 
@@ -79,13 +79,13 @@ class DoctorCard(Card):
             if doctor.mending:
                 return "Writing a copy …"
             return f"Examining every row: {doctor.errand.rows:,} of {doctor.total:,}"
-        if doctor.checkup is None:
+        if doctor.health is None:
             return "Not every check was made."
-        return doctor.checkup.verdict
+        return doctor.health.verdict
 
     def _show_chip(self) -> None:
         found = [f for f in self.doctor.findings if f.severity != "note"]
-        if self.doctor.checkup is None:
+        if self.doctor.health is None:
             self.chip.show_as("examining …" if self.doctor.errand.busy else "not examined", "note")
         elif found:
             worst = "bad" if found[0].severity == "error" else "warn"
@@ -108,7 +108,7 @@ class DoctorCard(Card):
     def _show_fix(self) -> None:
         doctor, count = self.doctor, len(self._codes())
         can = any(finding.mendable for finding in doctor.findings)
-        ready = can and doctor.checkup is not None and doctor.draft is None
+        ready = can and doctor.health is not None and doctor.draft is None
         for widget in (self.fix, self.kept):
             widget.setVisible(ready and not doctor.errand.busy)
         self.fix.setText(f"Fix {count} problem{'' if count == 1 else 's'} in a copy")

@@ -15,9 +15,9 @@ from core.doctor import usual_category
 from core.errors import CoreError
 from core.numbers import percent
 from core.parting import EVAL, TRAIN, Parting, free_name, part
+from gui.columns import ColumnChoice
 from gui.doctor import Doctor
 from gui.errand import Errand
-from gui.fields import Choice
 from gui.finding_view import SEVERITIES
 from gui.forms import Form
 from gui.parts import Pile
@@ -59,7 +59,7 @@ class SplitCard(Card):
         self.refresh()
 
     def _category(self) -> QWidget:
-        self.category = Choice()
+        self.category = ColumnChoice()
         self.category.setAccessibleName("Column whose values keep their shares")
         self.by = QWidget()
         line = QHBoxLayout(self.by)
@@ -98,11 +98,7 @@ class SplitCard(Card):
         if (columns, mapping) == self._offered:
             return
         self._offered = (columns, mapping)
-        self.category.clear()
-        self.category.addItem("no column", "")
-        for column in columns:
-            if column not in mapping.values():
-                self.category.addItem(column, column)
+        self.category.offer("no column", [c for c in columns if c not in mapping.values()])
         self.category.setCurrentIndex(self.category.findData(usual_category(columns, mapping)))
 
     def _show_leaks(self) -> None:
@@ -162,7 +158,7 @@ def _part(data: Data, category: str, seed: int, heed: Heed) -> Parting:
 
 def leaks(session: Session, doctor: Doctor) -> tuple[Level, str] | None:
     """What is known of questions that are both learned and measured."""
-    if doctor.checkup is None or session.facts.data is None:
+    if doctor.health is None or session.facts.data is None:
         return None
     counts = {finding.code: finding.count for finding in doctor.findings}
     rows = session.facts.data.rows

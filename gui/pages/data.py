@@ -72,10 +72,10 @@ class DataPage(Page):
         self.body.addWidget(self.origin)
         self.body.addWidget(self._recognised())
         self.doctor = Doctor(self.session, self)
-        self.health = DoctorCard(self.doctor, self)
+        self.card = DoctorCard(self.doctor, self)
         self.doctor.changed.connect(self._examined)
-        self.health.diff.accepted.connect(self.browse.setFocus)
-        self.body.addWidget(self.health)
+        self.card.diff.accepted.connect(self.browse.setFocus)
+        self.body.addWidget(self.card)
         self.split = SplitCard(self.session, self.doctor)
         self.split.browse.clicked.connect(self._browse_heldout)
         self.body.addWidget(self.split)
@@ -133,8 +133,8 @@ class DataPage(Page):
 
     def _facts(self) -> DataFacts | None:
         """What is known; of a file with broken lines the doctor knows the rest."""
-        checkup = self.doctor.checkup
-        return self.session.facts.data or (checkup.facts if checkup else None)
+        health = self.doctor.health
+        return self.session.facts.data or (health.facts if health else None)
 
     def _show_format(self, recipe: Recipe, facts: DataFacts | None) -> None:
         lost = "data" in self.session.troubles

@@ -44,7 +44,7 @@ def rows() -> list[Row]:
     rows[20] = {"prompt": f"{MARKUP} {'x' * 5000}", "answer": f"  {ARABIC} 👩‍👩‍👧 "}
     rows[41] = rows[5] | {"answer": "None of the two, says everybody who ever was there."}
     rows[50]["answer"] = ""
-    return rows
+    return [row | {"c" * 3000: "odd", MARKUP: 1} for row in rows]
 
 
 def write(path: Path, rows: list[Row]) -> Path:
@@ -89,7 +89,7 @@ def open_file(qtbot: QtBot, page: DataPage, session: Session) -> Open:
 
 
 def examined(qtbot: QtBot, page: DataPage) -> None:
-    qtbot.waitUntil(lambda: page.doctor.checkup is not None and not page.doctor.errand.busy)
+    qtbot.waitUntil(lambda: page.doctor.health is not None and not page.doctor.errand.busy)
 
 
 def press(qtbot: QtBot, button: QWidget) -> None:
@@ -98,14 +98,14 @@ def press(qtbot: QtBot, button: QWidget) -> None:
 
 
 def finding(page: DataPage, code: str) -> FindingView:
-    return next(view for view in page.health.views if view.finding.code == code)
+    return next(view for view in page.card.views if view.finding.code == code)
 
 
 def fix(qtbot: QtBot, page: DataPage, *codes: str) -> None:
     """Tick these findings alone and press the button."""
-    for view in page.health.views:
+    for view in page.card.views:
         view.tick.setChecked(view.finding.code in codes)
-    press(qtbot, page.health.fix)
+    press(qtbot, page.card.fix)
     qtbot.waitUntil(lambda: not page.doctor.errand.busy)
 
 
@@ -116,10 +116,10 @@ def test_findings_come_gravest_first_with_their_rows(
     qtbot: QtBot, page: DataPage, open_file: Open, file: Path
 ) -> None:
     open_file(file)
-    found = [(v.finding.code, v.finding.count) for v in page.health.views]
+    found = [(v.finding.code, v.finding.count) for v in page.card.views]
     assert found[0] == ("empty_answer", 1)
     assert {("duplicates", 1), ("personal_data", 1), ("contradictions", 1)} <= set(found)
-    assert page.health.chip.text().endswith("problems")
+    assert page.card.chip.text().endswith("problems")
     view = finding(page, "contradictions")
     assert view.tick.isHidden(), "only a person can decide"
     press(qtbot, view.unfolding.button)
@@ -131,9 +131,9 @@ def test_findings_come_gravest_first_with_their_rows(
 
 def test_a_clean_dataset_is_praised(page: DataPage, open_file: Open, tmp_path: Path) -> None:
     open_file(write(tmp_path / "clean.jsonl", clean(120)))
-    assert page.health.chip.text() == "nothing found"
-    assert page.health.fix.isHidden()
-    assert "120 rows" in page.health.status.text()
+    assert page.card.chip.text() == "nothing found"
+    assert page.card.fix.isHidden()
+    assert "120 rows" in page.card.status.text()
 
 
 def test_hard_texts_are_plain_and_break_nothing(
@@ -169,7 +169,7 @@ def test_the_wheel_is_the_pages_and_nothing_scrolls_inside(
         )  # fmt: skip
         text.wheelEvent(wheel)
         assert not wheel.isAccepted()
-    assert view.rows.verticalScrollBar().maximum() == 0
+    qtbot.waitUntil(lambda: view.rows.verticalScrollBar().maximum() == 0)
     assert view.rows.height() > 60
 
 
@@ -178,38 +178,41 @@ def test_everything_is_named_reachable_and_whole(
 ) -> None:
     open_file(file)
     page.mapping.unfold(True)
-    for view in page.health.views:
+    for view in page.card.views:
         view.unfolding.unfold(True)
-    judge(page)
+    qtbot.waitUntil(lambda: faults(page) == [])
     fix(qtbot, page, "personal_data", "duplicates")
-    judge(page)
+    qtbot.waitUntil(lambda: faults(page) == [])
     seen: list[QWidget] = []
     page.browse.setFocus()
     while (focus := QApplication.focusWidget()) is not None and focus not in seen:
         seen.append(focus)
         qtbot.keyClick(focus, Qt.Key.Key_Tab)
-    wanted = {page.health.diff.accept, page.health.diff.refuse, page.split.split}
-    assert wanted | set(page.health.diff.findChildren(DiffText)) <= set(seen)
+    wanted = {page.card.diff.accept, page.card.diff.refuse, page.split.split}
+    assert wanted | set(page.card.diff.findChildren(DiffText)) <= set(seen)
 
 
-def judge(page: DataPage) -> None:
-    """Every part can be heard, nothing is markup, nothing is squeezed or cut."""
-    QApplication.processEvents()
+def faults(page: DataPage) -> list[str]:
+    """Parts that cannot be heard, are markup, or are squeezed or cut."""
+    found = []
     for widget in page.findChildren(QWidget):
         if not widget.isVisible():
             continue
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
-            inner = widget.objectName() in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
-            assert widget.accessibleName() or inner, widget
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not widget.accessibleName():
+            if widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport"):
+                found.append(f"nameless: {widget}")
         if isinstance(widget, QAbstractButton | Chip):
-            assert widget.width() >= widget.minimumSizeHint().width(), widget.text()
-            assert widget.height() >= widget.minimumSizeHint().height(), widget.text()
-        if isinstance(widget, QLabel):
-            assert widget.textFormat() == Qt.TextFormat.PlainText or not widget.text()
-            assert widget.height() >= widget.heightForWidth(widget.width()), widget.text()
+            size, least = widget.size(), widget.minimumSizeHint()
+            if size.width() < least.width() or size.height() < least.height():
+                found.append(f"squeezed: {widget.text()}")
+        if isinstance(widget, QLabel) and widget.text():
+            if widget.textFormat() != Qt.TextFormat.PlainText:
+                found.append(f"markup: {widget.text()}")
+            if widget.height() < widget.heightForWidth(widget.width()):
+                found.append(f"cut: {widget.text()}")
     sheet = page.window()
     assert isinstance(sheet, QScrollArea)
-    assert sheet.horizontalScrollBar().maximum() == 0
+    return found + ["too wide"] * bool(sheet.horizontalScrollBar().maximum())
 
 
 def test_blanks_at_the_ends_are_seen() -> None:
@@ -223,14 +226,14 @@ def test_examining_can_be_cancelled_and_taken_up_again(
 ) -> None:
     session.use_data(str(write(tmp_path / "many.jsonl", clean(3000))))
     qtbot.waitUntil(lambda: page.doctor.errand.busy, timeout=10_000)
-    assert page.health.progress.isVisible()
-    press(qtbot, page.health.stop)
+    assert page.card.progress.isVisible()
+    press(qtbot, page.card.stop)
     assert not page.doctor.errand.busy
-    assert page.doctor.checkup is None
-    assert page.health.chip.text() == "not examined"
-    press(qtbot, page.health.again)
-    qtbot.waitUntil(lambda: page.doctor.checkup is not None, timeout=20_000)
-    assert page.health.stop.isHidden()
+    assert page.doctor.health is None
+    assert page.card.chip.text() == "not examined"
+    press(qtbot, page.card.again)
+    qtbot.waitUntil(lambda: page.doctor.health is not None, timeout=20_000)
+    assert page.card.stop.isHidden()
 
 
 # ---- mending -------------------------------------------------------------------------------------
@@ -245,9 +248,9 @@ def test_fix_accept_and_back(
     assert page.doctor.draft is not None
     copy = page.doctor.draft.record.copy_path
     assert session.recipe.data.path == str(file), "nothing is used before it is accepted"
-    assert page.health.diff.accept.hasFocus()
-    assert page.health.diff.counts.facts()["Rows"] == "60 before, 58 after"
-    changes = {view.title.text(): view for view in page.health.diff.findChildren(ChangeView)}
+    assert page.card.diff.accept.hasFocus()
+    assert page.card.diff.counts.facts()["Rows"] == "60 before, 58 after"
+    changes = {view.title.text(): view for view in page.card.diff.findChildren(ChangeView)}
     assert set(changes) == {
         "Empty answer: 1 row left out",
         "Exact copies: 1 row left out",
@@ -258,11 +261,11 @@ def test_fix_accept_and_back(
     assert "[EMAIL]" in shown
     assert rows[30]["prompt"] in changes["Exact copies: 1 row left out"].text.toPlainText()
 
-    press(qtbot, page.health.diff.accept)
+    press(qtbot, page.card.diff.accept)
     assert session.recipe.data.path == copy
     examined(qtbot, page)
     assert not {"empty_answer", "duplicates", "personal_data"} & {
-        view.finding.code for view in page.health.views
+        view.finding.code for view in page.card.views
     }
     written = read(copy)
     assert len(written) == 58
@@ -286,10 +289,10 @@ def test_a_refused_copy_leaves_no_trace(
     open_file(file)
     fix(qtbot, page, "duplicates")
     assert len(list(file.parent.glob("mine*"))) == 3
-    press(qtbot, page.health.diff.refuse)
+    press(qtbot, page.card.diff.refuse)
     qtbot.waitUntil(lambda: [p.name for p in file.parent.glob("mine*")] == ["mine.jsonl"])
-    assert page.health.diff.isHidden()
-    assert page.health.findings.isVisible()
+    assert page.card.diff.isHidden()
+    assert page.card.findings.isVisible()
     assert session.recipe.data.path == str(file)
 
 
@@ -305,11 +308,11 @@ def test_another_dataset_drops_the_waiting_copy(
 
 def test_the_button_counts_what_is_ticked(page: DataPage, open_file: Open, file: Path) -> None:
     open_file(file)
-    for view in page.health.views:
+    for view in page.card.views:
         view.tick.setChecked(False)
-    assert not page.health.fix.isEnabled()
+    assert not page.card.fix.isEnabled()
     finding(page, "spaces").tick.setChecked(True)
-    assert page.health.fix.text() == "Fix 1 problem in a copy"
+    assert page.card.fix.text() == "Fix 1 problem in a copy"
 
 
 def test_broken_lines_are_left_out_with_one_click(
@@ -318,7 +321,7 @@ def test_broken_lines_are_left_out_with_one_click(
     with file.open("a", encoding="utf-8") as appended:
         appended.write('{"prompt": \n')
     session.use_data(str(file))
-    qtbot.waitUntil(lambda: page.doctor.checkup is not None)
+    qtbot.waitUntil(lambda: page.doctor.health is not None)
     assert page.trouble.isVisible()
     assert page.format.heading.text() == "Questions with known answers"
     view = finding(page, "broken_lines")
@@ -326,7 +329,7 @@ def test_broken_lines_are_left_out_with_one_click(
     qtbot.waitUntil(view.rows.isVisible)
     assert "Line 61" in view.rows.toPlainText()
     fix(qtbot, page, "broken_lines")
-    press(qtbot, page.health.diff.accept)
+    press(qtbot, page.card.diff.accept)
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert page.trouble.isHidden()
     assert len(read(session.recipe.data.path)) == 60
@@ -338,12 +341,12 @@ def test_a_file_changed_meanwhile_is_said_and_read_again(
     open_file(file)
     write(file, rows[:40])
     fix(qtbot, page, "duplicates")
-    assert "changed by another program" in page.health.trouble.text()
+    assert "changed by another program" in page.card.trouble.text()
     assert page.doctor.draft is None
     assert [p.name for p in file.parent.glob("mine*")] == ["mine.jsonl"]
-    press(qtbot, page.health.trouble.button)
+    press(qtbot, page.card.trouble.button)
     examined(qtbot, page)
-    assert page.health.trouble.isHidden()
+    assert page.card.trouble.isHidden()
     assert page.doctor.total == 40
 
 
@@ -354,9 +357,9 @@ def test_a_copy_that_cannot_be_written_is_said(
     examined(qtbot, page)
     (home / "datasets").write_text("in the way", encoding="utf-8")
     fix(qtbot, page, "near_duplicates")
-    assert "Cannot write" in page.health.trouble.text()
+    assert "Cannot write" in page.card.trouble.text()
     assert session.recipe.data.path == f"{SAMPLE}prompts.jsonl"
-    assert page.health.fix.isVisible(), "it can be tried again"
+    assert page.card.fix.isVisible(), "it can be tried again"
 
 
 def test_a_sample_is_mended_in_the_users_folder(
@@ -365,7 +368,7 @@ def test_a_sample_is_mended_in_the_users_folder(
     session.use_data(f"{SAMPLE}prompts.jsonl")
     examined(qtbot, page)
     fix(qtbot, page, "near_duplicates")
-    press(qtbot, page.health.diff.accept)
+    press(qtbot, page.card.diff.accept)
     assert Path(session.recipe.data.path).parent == home / "datasets"
     qtbot.waitUntil(page.origin.isVisible)
     press(qtbot, page.origin.button)
@@ -407,7 +410,7 @@ def test_a_leak_is_shown_and_mended(
     examined(qtbot, page)
     assert "among the rows: 1 of 59" in page.split.leaks.text()
     fix(qtbot, page, "leakage")
-    press(qtbot, page.health.diff.accept)
+    press(qtbot, page.card.diff.accept)
     examined(qtbot, page)
     assert session.recipe.data.heldout == str(held)
     assert page.split.leaks.text().startswith("No row asks")
