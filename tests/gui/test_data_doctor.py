@@ -198,9 +198,9 @@ def faults(page: DataPage) -> list[str]:
     for widget in page.findChildren(QWidget):
         if not widget.isVisible():
             continue
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not widget.accessibleName():
-            if widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport"):
-                found.append(f"nameless: {widget}")
+        named = widget.accessibleName() or widget.objectName().startswith("qt_")
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and not named:
+            found.append(f"nameless: {widget}")
         if isinstance(widget, QAbstractButton | Chip):
             size, least = widget.size(), widget.minimumSizeHint()
             if size.width() < least.width() or size.height() < least.height():
