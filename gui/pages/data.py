@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar
 
+from core.checkup import BROKEN
 from core.dataset import DataFacts
 from core.errors import CoreError, DataError
 from core.formats import FORMATS
@@ -157,13 +159,24 @@ class DataPage(Page):
     def _troubled(self, what: str, error: CoreError | None) -> None:
         if what != "data":
             return
-        self.trouble.fill(error, lambda: [] if error is None else _explain(error))
+        self._show_trouble()
         if error is not None:
             path = expand(self.session.recipe.data.path).expanduser()
             peek = Task(self, lambda: peek_columns(path))
             peek.then(self._peeked).failed(lambda _: self._peeked(())).start()
 
+    def _show_trouble(self) -> None:
+        """The error; broken lines can be left out as soon as the doctor has seen the others."""
+        error, health = self.session.troubles.get("data"), self.doctor.health
+        fix = health is not None and any(found.code == BROKEN for found in health.findings)
+        leave_out = self._leave_out if fix else None
+        self.trouble.fill((error, fix), lambda: _explain(error, leave_out) if error else [])
+
+    def _leave_out(self) -> None:
+        self.doctor.mend([BROKEN])
+
     def _examined(self) -> None:
+        self._show_trouble()
         if "data" in self.session.troubles and not self.doctor.errand.busy:
             self._show_format(self.session.recipe, self._facts())
 
@@ -184,8 +197,9 @@ def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
     return f"{name}: {facts.rows:,} rows{left}", where
 
 
-def _explain(error: CoreError) -> list[Notice]:
+def _explain(error: CoreError, leave_out: Callable[[], None] | None) -> list[Notice]:
     """The error, and the first lines at fault."""
-    notices = [Notice("bad", f"{error} {error.hint}".strip())]
+    fix = "Leave them out, in a copy" if leave_out else ""
+    notices = [Notice("bad", f"{error} {error.hint}".strip(), fix, leave_out)]
     problems = error.problems[1:_LISTED] if isinstance(error, DataError) else ()
     return notices + [Notice("warn", problem.text) for problem in problems]

@@ -28,7 +28,7 @@ from gui.pages.data import DataPage
 from gui.preview_card import describe_tokens, judge_tokens
 from gui.session import Session
 from gui.sheet import Sheet
-from gui.widgets import Chip
+from gui.widgets import Chip, Notice
 from tests.core.planted import Row, clean
 
 ARABIC = "يمكنك إعادة ضبط كلمة المرور من صفحة الإعدادات."
@@ -328,7 +328,10 @@ def test_broken_lines_are_left_out_with_one_click(
     press(qtbot, view.unfolding.button)
     qtbot.waitUntil(view.rows.isVisible)
     assert "Line 61" in view.rows.toPlainText()
-    fix(qtbot, page, "broken_lines")
+    notice = page.trouble.findChildren(Notice)[0]
+    assert notice.button.text() == "Leave them out, in a copy"
+    press(qtbot, notice.button)
+    qtbot.waitUntil(lambda: page.doctor.draft is not None)
     press(qtbot, page.card.diff.accept)
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert page.trouble.isHidden()
