@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,10 +77,7 @@ def examine(
     chosen = _completed(opened, ask or Ask())
     survey = Survey(opened.columns, opened.match.mapping)
     made = tuple(check(chosen) for check in checks)
-    for example, row in usable(opened, survey):
-        if survey.rows % EACH == 0:
-            heed(survey.rows + survey.unusable)
-        seen = Seen(example.line, example.messages, row)
+    for seen in _seen(opened, survey, heed):
         for check in made:
             check.look(seen)
     for check in made:
@@ -89,6 +86,13 @@ def examine(
     found = tuple(finding for check in made for finding in check.findings())
     whole = facts.model_copy(update={"problems": (*facts.problems, *found)})
     return Checkup(whole, made, survey, tuple(broken))
+
+
+def _seen(opened: Opened, survey: Survey, heed: Heed) -> Iterator[Seen]:
+    for example, row in usable(opened, survey):
+        if survey.rows % EACH == 0:
+            heed(survey.rows + survey.unusable)
+        yield Seen(example.line, example.messages, row)
 
 
 def _completed(opened: Opened, ask: Ask) -> Ask:

@@ -87,27 +87,15 @@ def mend(
     `unchanged`, and never writes over a file.
     """
     found = examine(path, ask, format=format, columns=columns, pass_over=True, heed=heed)
-    source, read = found.facts.path, found.facts.digest
-    refuse_changed(source, unchanged or read, read)
+    facts = found.facts
+    refuse_changed(facts.path, unchanged or facts.digest, facts.digest)
     _refuse_unknown(found, codes)
-    target = (target or next_copy(source)).expanduser().absolute()
+    target = (target or next_copy(facts.path)).expanduser().absolute()
     _refuse_taken(target)
     plan = _Plan(found, codes)
-    seen = found.facts.rows + found.facts.unusable
-
-    def later(rows: int) -> None:
-        heed(seen + rows)  # the second pass goes on from the first
-
-    with appearing(target) as file:
-        rows = _copy(open_rows(path, format, columns, pass_over=plan.broken), plan, file, later)
-        refuse_changed(source, read, digest_of(source))
-    try:
-        record = plan.record(found.facts, target, rows)
-        write_record(record_of(target), record.model_dump_json(indent=1) + "\n")
-    except DataError:
-        target.unlink(missing_ok=True)
-        raise
-    return record
+    opened = open_rows(path, format, columns, pass_over=plan.broken)
+    rows = _write(opened, plan, facts, target, heed)
+    return _recorded(plan.record(facts, target, rows), target)
 
 
 def next_copy(path: Path) -> Path:
@@ -232,6 +220,27 @@ class _Plan:
             rows_after=rows[1],
             changes=tuple(changes),
         )
+
+
+def _write(
+    opened: Opened, plan: _Plan, facts: DataFacts, target: Path, heed: Heed
+) -> tuple[int, int]:
+    """The copy, unless the original changes under our hands."""
+    seen = facts.rows + facts.unusable
+    with appearing(target) as file:
+        rows = _copy(opened, plan, file, lambda more: heed(seen + more))
+        refuse_changed(facts.path, facts.digest, digest_of(facts.path))
+    return rows
+
+
+def _recorded(record: Record, target: Path) -> Record:
+    """A copy without its record is withdrawn."""
+    try:
+        write_record(record_of(target), record.model_dump_json(indent=1) + "\n")
+    except DataError:
+        target.unlink(missing_ok=True)
+        raise
+    return record
 
 
 def _copy(opened: Opened, plan: _Plan, file: TextIO, heed: Heed) -> tuple[int, int]:

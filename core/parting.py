@@ -109,9 +109,13 @@ def part(
             chosen = (n for n, s in zip(groups.sketches.numbers, sides, strict=True) if s == side)
             write_rows(target, _rows(open_rows(path, format, columns).lines, chosen))
         heed(found.facts.rows)
-        refuse_changed(found.facts.path, found.facts.digest, digest_of(found.facts.path))
-        made = _account(found.facts, ask, groups.firsts, sides, targets)
-        write_record(record_of_parts(targets[TRAIN]), made.model_dump_json(indent=1) + "\n")
+        return _recorded(_account(found.facts, ask, groups.firsts, sides, targets), targets[TRAIN])
+
+
+def _recorded(made: Parting, train: Path) -> Parting:
+    source = Path(made.source)
+    refuse_changed(source, made.source_digest, digest_of(source))
+    write_record(record_of_parts(train), made.model_dump_json(indent=1) + "\n")
     return made
 
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from core.checkup import Checkup, Heed, examine
 from core.choices import Data
 from core.dataset import DataFacts
-from core.doctor import Ask
+from core.doctor import CHECKS, Ask, Contamination, Leakage
 from core.errors import CoreError, DataError
 from core.excerpts import Excerpt, excerpts
 from core.findings import DataFinding
@@ -65,6 +65,12 @@ class Doctor(QObject):
             return self.health.findings
         facts = self.session.facts.data
         return facts.problems if facts is not None else ()
+
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What the checks were after; some of them need a second file."""
+        idle = {Contamination} | ({Leakage} if not self.session.recipe.data.heldout else set())
+        return tuple(check.title for check in CHECKS if check not in idle)
 
     @property
     def total(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtWidgets import QProgressBar, QWidget
 
 from gui.diff_view import DiffView
@@ -38,11 +40,15 @@ class DoctorCard(Card):
         self.diff = DiffView()
         self.diff.accepted.connect(doctor.accept)
         self.diff.refused.connect(self._refuse)
-        self.add(self.status, self.progress)
-        self.body.addLayout(row(self.fix, self.stop, self.again))
-        self.add(self.kept, self.trouble, self.findings, self.diff)
+        self.scope = PlainLabel("", "small")
+        self._lay_out()
         doctor.changed.connect(self.refresh)
         self.refresh()
+
+    def _lay_out(self) -> None:
+        self.add(self.status, self.progress)
+        self.body.addLayout(row(self.fix, self.stop, self.again))
+        self.add(self.kept, self.trouble, self.findings, self.diff, self.scope)
 
     @property
     def views(self) -> list[FindingView]:
@@ -61,6 +67,8 @@ class DoctorCard(Card):
         self.findings.setVisible(doctor.draft is None and bool(doctor.findings))
         self._show_draft()
         self._show_fix()
+        self.scope.setVisible(doctor.health is not None and doctor.draft is None)
+        self.scope.setText(_scope(doctor.looked_for))
 
     def _show_progress(self) -> None:
         doctor, busy = self.doctor, self.doctor.errand.busy
@@ -139,3 +147,9 @@ class DoctorCard(Card):
         self.doctor.refuse()
         self.fix.setFocus()
         reveal(self.heading)
+
+
+def _scope(titles: Sequence[str]) -> str:
+    """Silence is worth more when it is known what was looked for."""
+    listed = ", ".join(title[0].lower() + title[1:] for title in titles)
+    return f"Looked for in every row: exact copies, contradicting answers, {listed}."

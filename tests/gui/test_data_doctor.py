@@ -134,6 +134,8 @@ def test_a_clean_dataset_is_praised(page: DataPage, open_file: Open, tmp_path: P
     assert page.card.chip.text() == "nothing found"
     assert page.card.fix.isHidden()
     assert "120 rows" in page.card.status.text()
+    assert "keys and tokens, personal data" in page.card.scope.text()
+    assert "held-out" not in page.card.scope.text()
 
 
 def test_hard_texts_are_plain_and_break_nothing(
