@@ -38,6 +38,7 @@ class FittedText(QTextEdit):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
+        self.verticalScrollBar().rangeChanged.connect(self._stay)
         self.document().documentLayout().documentSizeChanged.connect(self._fit)
 
     def draw(self) -> None:
@@ -46,6 +47,11 @@ class FittedText(QTextEdit):
     def _fit(self, size: QSizeF) -> None:
         frame = self.height() - self.viewport().height()
         self.setFixedHeight(math.ceil(size.height()) + frame)
+
+    def _stay(self, _low: int, high: int) -> None:
+        """Qt measures before the frame is known; everything is in sight, so nothing may scroll."""
+        if high:
+            self.verticalScrollBar().setRange(0, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The frame is known only once the style was applied."""
