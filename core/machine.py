@@ -37,6 +37,8 @@ class Machine(Value):
     memory_free: int
     disk_free: int
     gpus: tuple[Gpu, ...] = ()
+    planned: bool = False
+    """Whether the GPU is one that a plan is made for, and is not in this computer."""
 
     @property
     def bf16(self) -> bool:

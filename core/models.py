@@ -66,6 +66,14 @@ class ModelFacts(Value):
     experts_used: int = 0
     expert_width: int = 0
     """Intermediate size of one expert."""
+    here: bool = True
+    """Whether its files are on this computer; a catalogue knows the shape of others."""
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token passes through; fewer than all where experts lie idle."""
+        idle = self.experts - self.experts_used
+        return self.parameters - self.layers * idle * 3 * self.hidden * self.expert_width
 
 
 def resolve(model: str) -> Path:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from core import models as models_here
 from core.catalog import shapes
 from core.catalog.entries import Named, called, check, fault, find, read, section
 from core.catalog.shapes import Family, Shape
+from core.errors import CoreError, ModelError
 from core.models import ModelFacts, hub_folder
 from core.places import resources
 
@@ -38,11 +41,6 @@ class CatalogModel(Named):
         """Parameters that follow from the shape."""
         return shapes.parameters(self.shape, self.family)
 
-    @property
-    def active(self) -> int:
-        """Parameters that one token passes through; fewer than all in a mixture of experts."""
-        return shapes.active(self.shape, self.family)
-
     def facts(self) -> ModelFacts:
         """What `core.models.look` would find, were the model downloaded; no chat template."""
         shape = self.shape
@@ -65,6 +63,10 @@ class CatalogModel(Named):
             licence=self.licence,
             quantised="mxfp4" if self.stored == "mxfp4" else "",
             linear=shapes.linear_shapes(shape, self.family),
+            experts=shape.num_experts,
+            experts_used=shape.num_experts_per_tok,
+            expert_width=shape.moe_intermediate_size,
+            here=False,
         )
 
 
@@ -91,3 +93,13 @@ def _model(path: Path, raw: dict[str, Any], name: str, families: dict[str, Famil
 def find_model(name: str) -> CatalogModel:
     """A model by name, alias or Hub id, in any case. Raises CoreError with the nearest names."""
     return find(name, models(), "model")
+
+
+def look(name: str) -> ModelFacts:
+    """A model on this computer, or one whose shape the catalogue knows. Raises ModelError."""
+    try:
+        return models_here.look(models_here.resolve(name))
+    except ModelError:
+        with contextlib.suppress(CoreError):
+            return find_model(name).facts()
+        raise

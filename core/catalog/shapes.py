@@ -95,31 +95,23 @@ def linear_shapes(shape: Shape, family: Family) -> dict[str, tuple[int, int]]:
     return attention_shapes(shape, family) | (mlp_shapes(shape, family, inner) if inner else {})
 
 
-def parameters(shape: Shape, family: Family, *, experts: int | None = None) -> int:
-    """All numbers of the model, or those in use when only so many experts run."""
-    running = shape.num_experts if experts is None else experts
-    return shape.num_hidden_layers * _layer(shape, family, running) + _ends(shape, family)
+def parameters(shape: Shape, family: Family) -> int:
+    """All numbers of the model."""
+    return shape.num_hidden_layers * _layer(shape, family) + _ends(shape, family)
 
 
-def active(shape: Shape, family: Family) -> int:
-    """Numbers that one token passes through: of many experts only the chosen ones."""
-    return parameters(shape, family, experts=shape.num_experts_per_tok)
-
-
-def _layer(shape: Shape, family: Family, experts: int) -> int:
+def _layer(shape: Shape, family: Family) -> int:
     matrices = sum(rows * columns for rows, columns in linear_shapes(shape, family).values())
-    return (
-        matrices + _experts(shape, family, experts) + _biases(shape, family) + _norms(shape, family)
-    )
+    return matrices + _experts(shape, family) + _biases(shape, family) + _norms(shape, family)
 
 
-def _experts(shape: Shape, family: Family, experts: int) -> int:
+def _experts(shape: Shape, family: Family) -> int:
     """Routed experts and their router."""
     inner = shape.moe_intermediate_size
     sizes = mlp_shapes(shape, family, inner).values()
     bias = (2 * inner + shape.hidden_size) * ("mlp" in family.bias)
     router = shape.hidden_size * shape.num_experts
-    return router + experts * (sum(rows * columns for rows, columns in sizes) + bias)
+    return router + shape.num_experts * (sum(rows * columns for rows, columns in sizes) + bias)
 
 
 def _biases(shape: Shape, family: Family) -> int:
