@@ -5,11 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import dataset, durable, hub, launch, models, places, recipe
+from core import catalog, dataset, durable, hub, launch, places, recipe
 from core.describe import (
     data_lines,
     failure,
-    plan_lines,
     problem_lines,
     result_document,
     tell_result,
@@ -18,6 +17,7 @@ from core.errors import CoreError, RecipeError, RunError
 from core.launch import Engine
 from core.machine import read_machine
 from core.plan import Facts, make_plan
+from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
@@ -93,7 +93,7 @@ def gather(chosen: Recipe, *, count: bool) -> Facts:
     """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
     facts = Facts(
         machine=read_machine(places.runs_home()),
-        model=models.look(models.resolve(chosen.model)) if chosen.model else None,
+        model=catalog.look(chosen.model) if chosen.model else None,
         data=_inspect(chosen, chosen.data.path),
         heldout=_inspect(chosen, chosen.data.heldout),
     )

@@ -1,4 +1,4 @@
-"""Plans, datasets and results as sentences for a terminal and as plain data for scripts."""
+"""Datasets, problems and results as sentences for a terminal and as plain data for scripts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from core.dataset import DataFacts
 from core.errors import CoreError, Problem
 from core.events import Scored
 from core.history import History, Outcome
-from core.memory import Bill
-from core.numbers import show_bytes, show_count, show_duration, show_number
-from core.plan import Plan
+from core.numbers import show_number
 from core.rundir import RunDir
 from core.terminal import Terminal, shorten, side_by_side, table
 
@@ -37,55 +35,6 @@ def data_lines(facts: DataFacts) -> Iterator[str]:
     for finding in facts.problems:
         advice = f"Fix: {finding.fix}" if finding.mendable else finding.fix
         yield f"{finding.severity}: {finding.text} {advice}".rstrip()
-
-
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """The memory bill, the steps and every automatic choice with its reason."""
-    if plan.settings is not None:
-        yield (
-            f"{plan.rows:,} rows to learn from, {plan.heldout:,} held out; "
-            f"{plan.settings.steps:,} steps, {show_count(plan.trainable)} of "
-            f"{show_count(plan.parameters)} numbers trained."
-        )
-    yield from memory_lines(plan)
-    if plan.seconds is not None:
-        yield f"About {show_duration(plan.seconds)} on this computer."
-    if plan.decisions:
-        yield "Chosen automatically:"
-        yield table([(d.name, d.value, f"because: {d.because}") for d in plan.decisions])
-
-
-def memory_lines(plan: Plan) -> Iterator[str]:
-    """The memory bill item by item."""
-    if plan.bill:
-        bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
-        band = f"give or take {plan.bill.band * 100:.0f} %"
-        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}."
-        yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data, with the keys that scripts rely on."""
-    return plan.model_dump(mode="json", exclude={"bill"}) | {
-        "memory": _memory(plan.bill) if plan.bill else None,
-        "trainable_parameters": plan.trainable,
-        "total_parameters": plan.parameters,
-        "fits": plan.needed <= plan.limit if plan.bill and plan.limit else None,
-        "ready": plan.ready,
-        "steps": plan.settings.steps if plan.settings else None,
-    }
-
-
-def _memory(bill: Bill) -> dict[str, Any]:
-    return {
-        "allocated_bytes": bill.allocated,
-        "reserved_bytes": bill.reserved,
-        "total_bytes": bill.total,
-        "items": [item.model_dump() for item in bill.items],
-        "method": bill.method,
-        "phase": bill.phase,
-        "band": bill.band,
-    }
 
 
 def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, Any]:

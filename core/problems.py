@@ -26,9 +26,9 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _quantised(facts)
         yield from _template(facts)
         yield from _length(recipe, facts)
+        yield from _memory(recipe, plan)
     if plan.settings is not None:
         yield from _rate(recipe, facts, plan)
-        yield from _memory(recipe, plan)
         yield from _duration(recipe, plan)
         yield from _disk(recipe, facts, plan)
 
@@ -52,6 +52,12 @@ def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 
 
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if facts.machine.planned:
+        yield _blocker(
+            "training.device",
+            f"This is a plan for {facts.machine.gpus[0].name}, which is not in this computer. To "
+            "start here, choose this computer on the Memory page.",
+        )
     if recipe.training.device == "cuda" and not facts.machine.gpus:
         yield _blocker(
             "training.device",
@@ -94,7 +100,14 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 def _weightless(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if not facts.model.bytes:
+    if not facts.model.here:
+        yield _blocker(
+            "model",
+            f"{facts.model.name} is not on this computer. Its shape is known, which is enough to "
+            "plan. To train, download it on the Model page or with `tunesmith fetch "
+            f"{facts.model.name}`.",
+        )
+    elif not facts.model.bytes:
         yield _blocker(
             "model",
             f"Of {facts.model.name} only the shape is known, which is enough to plan. To train, "
@@ -115,7 +128,7 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
 
 def _template(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if facts.model.template is None:
+    if facts.model.here and facts.model.template is None:
         yield _blocker(
             "model",
             f"{facts.model.name} has no chat template, so questions and answers cannot be told "
@@ -179,7 +192,7 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 
 def _memory(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
-    if not plan.limit or plan.needed <= plan.limit:
+    if plan.fit != "no":
         return
     yield _warning(
         "training.micro_batch",

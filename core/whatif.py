@@ -31,6 +31,12 @@ class Saving(Value):
     changes: str = ""
     """What else changes, when the result is not the same."""
 
+    @property
+    def price(self) -> str:
+        """What it costs, in a few words."""
+        slower = f"about {self.slower:.0%} slower" if self.slower else ""
+        return ", ".join(filter(None, (slower, self.changes))) or "same result"
+
 
 def savings(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     """Single changes that need less memory, the largest saving first."""

@@ -39,11 +39,11 @@ memory
 settle
 problems
 plan
-whatif rundir hub hub_wire
+whatif offers rundir hub hub_wire
 fetch
 launch
 terminal
-describe watch
+describe plan_text watch
 commands data_commands
 planning
 cli

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from core.memory.bill import Bill, Item
 from core.memory.setup import Setup
 from core.recipe import AnyAdaptation
 from core.value import Value
+
+SURE = 0.01
+"""Relative error of a traced step: 0.04 % in the mean and 0.34 % at worst on published ones."""
 
 
 class TracedItem(Value):
@@ -48,6 +53,30 @@ class Traced(Value):
     seconds: float
     """Time the trace took, without the import of the libraries."""
     versions: dict[str, str]
+
+    def bill(self, quick: Bill, setup: Setup) -> Bill:
+        """The bill of this step; what lies outside of tensors is taken from the quick one."""
+        reserved = self.reserved_bytes
+        if setup.engine == "trl":
+            reserved = max(self.allocated_bytes, self.expandable_bytes)
+        outside = {
+            "items": (*self._items(), *_outside(reserved - self.allocated_bytes, quick.context)),
+            "allocated": self.allocated_bytes,
+            "reserved": reserved,
+            "total": reserved + quick.context,
+            "phase": self.phase,
+            "method": "traced",
+            "band": SURE if setup.cuda else quick.band,
+        }
+        return quick.model_copy(update=outside)
+
+    def _items(self) -> tuple[Item, ...]:
+        return tuple(Item(name=item.kind.capitalize(), bytes=item.bytes) for item in self.items)
+
+
+def _outside(spare: int, context: int) -> Iterator[Item]:
+    yield Item(name="Allocator", bytes=spare, note="reserved, not in use")
+    yield Item(name="Driver and libraries", bytes=context)
 
 
 class Request(Value):
