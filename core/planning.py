@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
-from core import launch, recipe
+from core import recipe
 from core.adapt import ADAPTATIONS
 from core.catalog import Gpu, find_gpu, look
 from core.commands import gather, load
 from core.describe import problem_lines
 from core.errors import CoreError, RecipeError
+from core.exact import trace
 from core.machine import Machine, read_machine
 from core.memory import Setup, estimate
 from core.memory.choice import Option
@@ -162,7 +163,7 @@ def _traced(study: Study) -> Plan:
     """The plan with the bill of the traced step; what lies outside of tensors is taken over."""
     quick, setup = study.plan.bill, study.setup
     assert quick is not None
-    found = launch.trace(study.model.path, study.adaptation, setup)
+    found = trace(study.model, study.adaptation, setup)
     return study.plan.model_copy(update={"bill": found.bill(quick, setup)})
 
 

@@ -42,6 +42,7 @@ plan
 whatif offers rundir hub hub_wire
 fetch
 launch
+exact
 terminal
 describe plan_text watch
 commands data_commands

@@ -41,6 +41,10 @@ class CatalogModel(Named):
         """Parameters that follow from the shape."""
         return shapes.parameters(self.shape, self.family)
 
+    def config(self) -> dict[str, Any]:
+        """What its config.json says of its shape, enough to build the model."""
+        return shapes.config(self.shape, self.family)
+
     def facts(self) -> ModelFacts:
         """What `core.models.look` would find, were the model downloaded; no chat template."""
         shape = self.shape

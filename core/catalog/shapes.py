@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Family(Value):
     """Rows that a table of learned positions has beyond the context."""
     transposed: bool = False
     """Whether weights are stored inputs first (GPT-2's Conv1D)."""
+    renamed: dict[str, str] = Field({})
+    """Keys that its config.json spells in its own way."""
 
 
 class Shape(Value):
@@ -62,6 +64,15 @@ class Shape(Value):
     def embedding(self) -> int:
         """Numbers of the token embedding."""
         return self.vocab_size * self.hidden_size
+
+
+def config(shape: Shape, family: Family) -> dict[str, Any]:
+    """What a config.json of this shape says."""
+    said = {k: v for k, v in shape.model_dump().items() if v or k not in _OPTIONAL}
+    return {family.renamed.get(key, key): value for key, value in said.items()}
+
+
+_OPTIONAL = {name for name, field in Shape.model_fields.items() if field.default == 0}
 
 
 def attention_shapes(shape: Shape, family: Family) -> dict[str, tuple[int, int]]:
