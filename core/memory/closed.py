@@ -29,6 +29,8 @@ WORKSPACES = 2 * 8_519_680
 (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
 KNOWN = ("Llama", "Qwen2For", "Qwen3For", "Mistral")
 """Families whose layers are counted tensor by tensor."""
+EAGER = ("Gemma2", "GptOss", "GPTJ", "Mpt")
+"""Families that write their scores out, because transformers teaches them nothing else."""
 SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
@@ -130,6 +132,8 @@ def estimate(
     model: ModelFacts, adaptation: Adaptation, setup: Setup, context_bytes: int = CUDA_CONTEXT
 ) -> Bill:
     """The bill of one step on one device; `context_bytes` is what its driver takes."""
+    if model.architecture.startswith(EAGER):
+        setup = setup.model_copy(update={"attention": "eager"})
     step = _count(model, adaptation, setup)
     peak = max(step.moments(), key=lambda moment: moment.total)
     states = step.share.states
