@@ -38,7 +38,7 @@ def new(arguments: Namespace, terminal: Terminal) -> int:
     source = example(arguments.example) if arguments.example else None
     text = source.read_text(encoding="utf-8") if source else Recipe().to_yaml()
     if arguments.output:
-        _write_new(Path(arguments.output), text)
+        write_new(Path(arguments.output), text)
         terminal.say(f"Wrote {arguments.output}. Check it with `tunesmith check` before a run.")
     else:
         terminal.say(text.rstrip("\n"))
@@ -55,7 +55,8 @@ def example(name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _write_new(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet. Raises CoreError."""
     if path.exists():
         raise CoreError(f"{path} exists already.", hint="Choose another name with -o.")
     try:

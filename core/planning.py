@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from core import recipe
 from core.adapt import ADAPTATIONS
 from core.catalog import Gpu, find_gpu, look
-from core.commands import gather, load
+from core.commands import gather, load, write_new
 from core.describe import problem_lines
 from core.errors import CoreError, RecipeError
 from core.exact import trace
@@ -27,9 +27,10 @@ from core.models import ModelFacts
 from core.numbers import show_bytes
 from core.offers import offer, offers, planned_for, usual_dtype
 from core.plan import Facts, Plan, make_plan
+from core.plan_page import page
 from core.plan_text import offer_lines, plan_document, plan_lines, price_line
-from core.recipe import AnyAdaptation, Recipe
-from core.settle import card_of, make_setup, settle
+from core.recipe import Recipe
+from core.settle import card_of, setup_of
 from core.terminal import Terminal
 from core.whatif import Saving, ladder
 
@@ -42,6 +43,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--fast", action="store_true", help="do not count tokens first")
     parser.add_argument("--gpu", metavar="NAME", help='plan for this card, such as "RTX 4090"')
+    parser.add_argument("--html", metavar="FILE", help="also write the plan as a page to share")
     parser.add_argument("--exact", action="store_true", help="trace the step, in seconds")
     group = parser.add_argument_group("without a recipe")
     group.add_argument(
@@ -77,7 +79,7 @@ class Study(NamedTuple):
 
     plan: Plan
     model: ModelFacts
-    adaptation: AnyAdaptation
+    chosen: Recipe
     setup: Setup
     ways: tuple[Saving, ...] = ()
 
@@ -95,13 +97,16 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
     choice = _offers(study, card)
     for line in _lines(study, made, choice, known=card is not None):
         terminal.say(line)
+    if arguments.html:
+        write_new(Path(arguments.html), page(study.chosen, made, choice))
+        terminal.say(f"Wrote {arguments.html}.")
     terminal.answer(plan_document(made, choice))
     return 0
 
 
 def _offers(study: Study, card: Gpu | None) -> list[Option]:
     """Every GPU, the chosen one first."""
-    step = study.model, study.adaptation, study.setup
+    step = study.model, study.chosen.adaptation, study.setup
     others = offers(*step)
     if card is None:
         return list(others)
@@ -116,7 +121,9 @@ def _lines(study: Study, made: Plan, choice: Sequence[Option], *, known: bool) -
     if known:
         yield price_line(choice[0], made.tokens)
     yield from offer_lines(choice[known:], made.tokens)
-    if made.bill and (rule := compared(method_of(study.adaptation), made.parameters, made.needed)):
+    if made.bill and (
+        rule := compared(method_of(study.chosen.adaptation), made.parameters, made.needed)
+    ):
         yield rule
 
 
@@ -134,9 +141,9 @@ def _of_recipe(arguments: Namespace, machine: Machine) -> Study:
     facts = gather(chosen, count=not arguments.fast).model_copy(update={"machine": machine})
     if facts.model is None:
         raise RecipeError(make_plan(chosen, facts).blockers)
-    setup = make_setup(chosen, facts, settle(chosen, facts)[0])
+    setup = setup_of(chosen, facts)
     ways = ladder(chosen, facts)
-    return Study(make_plan(chosen, facts), facts.model, chosen.adaptation, setup, ways)
+    return Study(make_plan(chosen, facts), facts.model, chosen, setup, ways)
 
 
 def _of_model(arguments: Namespace, machine: Machine) -> Study:
@@ -156,14 +163,14 @@ def _of_model(arguments: Namespace, machine: Machine) -> Study:
         trainable=chosen.adaptation.trainable(model),
     )
     ways = ladder(chosen, facts) if made.fit == "no" else ()
-    return Study(made, model, chosen.adaptation, setup, ways)
+    return Study(made, model, chosen, setup, ways)
 
 
 def _traced(study: Study) -> Plan:
     """The plan with the bill of the traced step; what lies outside of tensors is taken over."""
     quick, setup = study.plan.bill, study.setup
     assert quick is not None
-    found = trace(study.model, study.adaptation, setup)
+    found = trace(study.model, study.chosen.adaptation, setup)
     return study.plan.model_copy(update={"bill": found.bill(quick, setup)})
 
 

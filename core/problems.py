@@ -13,6 +13,8 @@ from core.settle import Draft, Facts, automatic_rate
 RATE_FACTOR = 10
 """A rate so many times the usual one is said to be too high."""
 CUT_SHARE = 0.05
+MACHINE = "machine"
+"""Where a problem is that lies in no field of the recipe, but in what it is planned for."""
 
 
 def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
@@ -54,7 +56,7 @@ def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
     if facts.machine.planned:
         yield _blocker(
-            "training.device",
+            MACHINE,
             f"This is a plan for {facts.machine.gpus[0].name}, which is not in this computer. To "
             "start here, choose this computer on the Memory page.",
         )

@@ -11,6 +11,7 @@ from core.memory import Bill, Item, Setup, estimate
 from core.memory.choice import Fits, verdict
 from core.memory.closed import CUDA_CONTEXT
 from core.memory.cost import Work, tokens_per_second
+from core.memory.traced import Exact
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -84,6 +85,8 @@ class Facts(Value):
     data: DataFacts | None = None
     heldout: DataFacts | None = None
     tokens: TokenFacts | None = None
+    exact: Exact | None = None
+    """The last traced step, whichever it was."""
 
 
 def make_draft(recipe: Recipe, facts: Facts) -> Draft:
@@ -95,13 +98,22 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
     setup = make_setup(recipe, facts, settings)
     draft = bare.model_copy(
         update={
-            "bill": estimate(facts.model, recipe.adaptation, setup, _context(facts.machine)),
+            "bill": _bill(recipe, facts.model, facts, setup),
             "parameters": facts.model.parameters,
             "trainable": recipe.adaptation.trainable(facts.model),
             "decisions": tuple(decisions),
         }
     )
     return draft if facts.data is None else _with_rows(draft, recipe, facts, settings)
+
+
+def _bill(recipe: Recipe, model: ModelFacts, facts: Facts, setup: Setup) -> Bill:
+    """A formula's, or that of the traced step where this very step was traced."""
+    quick = estimate(model, recipe.adaptation, setup, _context(facts.machine))
+    exact = facts.exact
+    if exact is not None and exact.holds(model.path, recipe.adaptation, setup):
+        return exact.found.bill(quick, setup)
+    return quick
 
 
 def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -> Draft:
@@ -244,6 +256,12 @@ def _settle_checkpointing(
     if verdict(bill.total, _limit(recipe, facts.machine), bill.band) == "fits":
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
+
+
+def setup_of(recipe: Recipe, facts: Facts) -> Setup:
+    """The step that a run takes on its longest rows, with automatic values made concrete."""
+    settings, _ = settle(recipe, facts)
+    return make_setup(recipe, facts, settings)
 
 
 def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:

@@ -45,6 +45,7 @@ launch
 exact
 terminal
 describe plan_text watch
+plan_page
 commands data_commands
 planning
 cli

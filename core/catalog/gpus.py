@@ -109,6 +109,7 @@ def recognise_gpu(name: str, total: int) -> Gpu | None:
     return known[0] if len(known) == 1 else None
 
 
+@functools.cache
 def _words(name: str) -> set[str]:
     """What tells cards apart; memory is compared as a number, and SXM is a usual socket."""
     words = re.split(r"[^a-z0-9]+", name.casefold())

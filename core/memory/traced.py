@@ -85,3 +85,14 @@ class Request(Value):
     model: Path
     adaptation: AnyAdaptation
     setup: Setup
+
+
+class Exact(Value):
+    """A traced step, and what it holds for."""
+
+    request: Request
+    found: Traced
+
+    def holds(self, model: Path, adaptation: AnyAdaptation, setup: Setup) -> bool:
+        """Whether this is still the step in question."""
+        return self.request == Request(model=model, adaptation=adaptation, setup=setup)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+from pathlib import Path
+
 import pytest
 
 from core.adapt import Full, Lora, QLora
@@ -10,6 +15,7 @@ from core.machine import read_machine
 from core.memory import Setup
 from core.offers import offer, offers, planned_for
 from core.plan import Facts, make_plan
+from core.plan_page import gpus_csv, items_csv, page
 from core.recipe import parse
 from tests.core.test_cli import call, document
 
@@ -47,6 +53,37 @@ def test_what_does_not_fit_says_what_would(capsys: pytest.CaptureFixture[str]) -
     assert "Does not fit: " in out
     assert "What makes it fit, one after the other:" in out
     assert "Batch 16 to 8, accumulation 1 to 2" in out
+
+
+def test_a_page_to_share_needs_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "plan.html"
+    status, _, _ = call(capsys, *LLAMA, "--gpu", "RTX 4090", "--html", str(path))
+    assert status == 0
+    text = path.read_text(encoding="utf-8")
+    assert "RTX 4090" in text
+    assert not re.search(r"<script|src=|href=|https?:", text)
+    status, _, err = call(capsys, *LLAMA, "--html", str(path))
+    assert status == 2
+    assert "exists already" in err
+
+
+def test_nothing_in_a_page_is_taken_for_markup() -> None:
+    recipe = parse({"name": "<b>x</b>", "model": "<img src=x>"})
+    text = page(recipe, make_plan(recipe, Facts(machine=read_machine())), ())
+    assert "<img" not in text
+    assert "<b>" not in text
+
+
+def test_tables_for_a_spreadsheet() -> None:
+    recipe = parse({"model": "llama-3.1-8b"})
+    made = make_plan(recipe, Facts(machine=read_machine(), model=EIGHT))
+    rows = list(csv.DictReader(io.StringIO(items_csv(made))))
+    assert sum(int(row["bytes"]) for row in rows[:-1]) == int(rows[-1]["bytes"]) == made.needed
+    options = offers(EIGHT, Lora(), Setup())
+    listed = list(csv.DictReader(io.StringIO(gpus_csv(options, None))))
+    assert [row["gpu"] for row in listed] == [option.name for option in options]
 
 
 def test_what_fits_nowhere_says_so(capsys: pytest.CaptureFixture[str]) -> None:
