@@ -96,7 +96,7 @@ def largest(recipe: Recipe, facts: Facts, path: str, top: int) -> int:
 def _least(path: str) -> int:
     """The smallest value that a recipe takes."""
     bounds = Training.model_fields[path.removeprefix("training.")].metadata
-    return next(int(bound.ge) for bound in bounds if isinstance(bound, Ge))
+    return next(int(str(bound.ge)) for bound in bounds if isinstance(bound, Ge))
 
 
 def largest_model(recipe: Recipe, facts: Facts) -> CatalogModel | None:
