@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
-from core import recipe
+from core import hub, recipe
 from core.adapt import ADAPTATIONS
 from core.catalog import Gpu, find_gpu, look
 from core.commands import gather, load, write_new
 from core.describe import problem_lines
-from core.errors import CoreError, RecipeError
+from core.errors import CoreError, HubError, ModelError, RecipeError
 from core.exact import trace
 from core.machine import Machine, read_machine
 from core.memory import Setup, estimate
@@ -23,7 +23,7 @@ from core.memory.closed import CUDA_CONTEXT
 from core.memory.cost import method_of
 from core.memory.rules import compared
 from core.memory.setup import Attention, Dtype, Engine, Loss, OnObjective, Optimizer, Sharding
-from core.models import ModelFacts
+from core.models import ModelFacts, is_hub_id
 from core.numbers import show_bytes
 from core.offers import offer, offers, planned_for, usual_dtype
 from core.plan import Facts, Plan, make_plan
@@ -148,7 +148,7 @@ def _of_recipe(arguments: Namespace, machine: Machine) -> Study:
 
 def _of_model(arguments: Namespace, machine: Machine) -> Study:
     chosen = _recipe_of(arguments)
-    model, card = look(chosen.model), card_of(machine)
+    model, card = _look(chosen.model), card_of(machine)
     facts = Facts(machine=machine, model=model)
     bare = make_plan(chosen, facts)
     usual = usual_dtype(card) if card else "bf16" if machine.bf16 else "fp32"
@@ -164,6 +164,23 @@ def _of_model(arguments: Namespace, machine: Machine) -> Study:
     )
     ways = ladder(chosen, facts) if made.fit == "no" else ()
     return Study(made, model, chosen, setup, ways)
+
+
+def _look(name: str) -> ModelFacts:
+    """A model that is known already, else its shape from the Hub."""
+    try:
+        return look(name)
+    except ModelError:
+        if not is_hub_id(name) or Path(name).expanduser().exists():
+            raise
+    try:
+        hub.shape(name)
+    except HubError as error:
+        raise HubError(
+            f"{name} is not on this computer, and its shape could not be read: {error}",
+            hint=error.hint,
+        ) from error
+    return look(name)
 
 
 def _traced(study: Study) -> Plan:

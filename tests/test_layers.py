@@ -40,6 +40,7 @@ settle
 problems
 plan
 whatif offers rundir hub hub_wire
+fetch_shape
 fetch
 launch
 exact

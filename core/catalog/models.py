@@ -100,10 +100,15 @@ def find_model(name: str) -> CatalogModel:
 
 
 def look(name: str) -> ModelFacts:
-    """A model on this computer, or one whose shape the catalogue knows. Raises ModelError."""
+    """A model on this computer, else one whose shape the Hub or the catalogue told.
+
+    Raises ModelError.
+    """
     try:
         return models_here.look(models_here.resolve(name))
     except ModelError:
+        if models_here.is_hub_id(name) and (told := models_here.look_at_shape(name)):
+            return told
         with contextlib.suppress(CoreError):
             return find_model(name).facts()
         raise

@@ -44,7 +44,8 @@ class ModelPage(Page):
         self.body.addWidget(self._folder())
         self.body.addWidget(self._known())
         self.hub = HubCard()
-        self.hub.downloaded.connect(self._downloaded)
+        self.hub.downloaded.connect(self._take)
+        self.hub.known.connect(self._take)
         self.body.addWidget(self.hub)
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
@@ -110,7 +111,7 @@ class ModelPage(Page):
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
-    def _downloaded(self, model_id: str) -> None:
+    def _take(self, model_id: str) -> None:
         """Take the new model, or look again when it was asked for already."""
         if self.session.recipe.model == model_id:
             self.session.look_again()
