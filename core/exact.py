@@ -16,7 +16,7 @@ from core.recipe import AnyAdaptation
 
 def trace(model: ModelFacts, adaptation: AnyAdaptation, setup: Setup) -> Traced:
     """Trace one step in a child process. Raises CoreError with the engine's words."""
-    if model.path.exists():
+    if model.here or model.path.exists():
         return launch.trace(model.path, adaptation, setup)
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         config = Path(folder) / "config.json"
