@@ -41,6 +41,7 @@ problems
 plan
 whatif rundir hub hub_wire
 fetch
+asking
 launch
 terminal
 describe watch
