@@ -44,6 +44,11 @@ def models_home() -> Path:
     return data_home() / "models"
 
 
+def corrections_file() -> Path:
+    """What measurements on this computer say about estimates; may be deleted at any time."""
+    return data_home() / "measurements.json"
+
+
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
     if os.environ.get("TUNESMITH_HOME"):
