@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CoreError, RunError
+from core.memory.measured import Measured
+from core.recipe import Recipe
+from core.settle import Settings
+from core.value import Value
 
 _KEEP = (
     "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "TEMP", "TMP", "TMPDIR",
@@ -32,6 +36,8 @@ _SET = {
 }
 """The engine is offline, asks nobody, and its own loops bring the parallelism; memory of a card is
 reserved in pages that grow, so that little more is reserved than used."""
+WHOLE_MEASUREMENT = 1800.0
+"""Seconds: a large model is loaded once, then five steps are taken."""
 _POLL = 0.2
 _KILLED = -9
 """How a process ends that Linux ends to save the others when memory runs out."""
@@ -39,6 +45,13 @@ _KILLED = -9
 
 class Killed(RunError):
     """The system ended an engine process from outside."""
+
+
+class Rehearsal(Value):
+    """Whose first steps are to be tried."""
+
+    recipe: Recipe
+    settings: Settings
 
 
 def engine_command(*arguments: str) -> list[str]:
@@ -74,6 +87,23 @@ def ask(
     if "error" in answer:
         raise CoreError(answer["error"], hint=answer.get("hint", ""))
     return answer
+
+
+def measure(
+    recipe: Recipe,
+    settings: Settings,
+    timeout: float = WHOLE_MEASUREMENT,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Memory and time of a run, from trial steps that leave nothing behind. Raises CoreError."""
+    late = RunError(
+        f"The trial steps took longer than {timeout:,.0f} seconds.",
+        hint="Try a smaller model or shorter rows, or go without measuring.",
+    )
+    asked = Rehearsal(recipe=recipe, settings=settings).model_dump_json()
+    return Measured.model_validate(
+        ask("measure", asked, timeout=timeout, late=late, meanwhile=meanwhile)
+    )
 
 
 def _run(

@@ -60,7 +60,8 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     if plan.bill:
         bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
         band = f"give or take {plan.bill.band * 100:.0f} %"
-        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}."
+        note = f"; {plan.bill.note}" if plan.bill.note else ""
+        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}{note}."
         yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
 
 
@@ -83,6 +84,7 @@ def _memory(bill: Bill) -> dict[str, Any]:
         "total_bytes": bill.total,
         "items": [item.model_dump() for item in bill.items],
         "method": bill.method,
+        "note": bill.note,
         "phase": bill.phase,
         "band": bill.band,
     }

@@ -10,9 +10,11 @@ from types import TracebackType
 
 import psutil
 
-from core.asking import ask, engine_command, engine_environment
-from core.errors import RunError
+from core import asking
+from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
+from core.errors import RecipeError, RunError
 from core.events import Event, Failed, Finished, decode
+from core.memory.measured import Measured
 from core.memory.setup import Setup
 from core.memory.traced import Request, Traced
 from core.plan import Plan
@@ -176,3 +178,14 @@ def trace(model: Path, adaptation: AnyAdaptation, setup: Setup, timeout: float =
     request = Request(model=model.absolute(), adaptation=adaptation, setup=setup)
     answer = ask("trace", request.model_dump_json(), timeout=timeout, late=late)
     return Traced.model_validate(answer)
+
+
+def measure(recipe: Recipe, plan: Plan, timeout: float = WHOLE_MEASUREMENT) -> Measured:
+    """Memory and time that a run really takes, from trial steps on its longest and usual rows.
+
+    Runs the engine's own training in a child process, which saves nothing. A run that does not
+    fit is an answer, not an error. Raises CoreError with the engine's words.
+    """
+    if plan.settings is None:
+        raise RecipeError(plan.blockers, hint="Only a plan with model and data can be measured.")
+    return asking.measure(recipe, plan.settings, timeout)

@@ -21,6 +21,7 @@ from core.memory.closed import CUDA_CONTEXT
 from core.memory.setup import Attention, Dtype, Engine, Loss, Optimizer
 from core.models import ModelFacts
 from core.plan import Facts, Plan, make_plan
+from core.preflight import plan_measured
 from core.recipe import Recipe
 from core.terminal import Terminal
 
@@ -31,6 +32,7 @@ def options(parser: ArgumentParser) -> None:
     """What `tunesmith plan` takes."""
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--fast", action="store_true", help="do not count tokens first")
+    parser.add_argument("--measure", action="store_true", help="take trial steps, save nothing")
     group = parser.add_argument_group("without a recipe")
     group.add_argument(
         "--model", metavar="M", help="a folder, a Hub id, a config.json or a well-known name"
@@ -64,8 +66,13 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
         raise CoreError("Give a recipe or --model, not both.", hint="See `tunesmith plan --help`.")
     if arguments.recipe:
         chosen = load(Path(arguments.recipe))
-        made = make_plan(chosen, gather(chosen, count=not arguments.fast))
+        facts = gather(chosen, count=not arguments.fast)
+        made = make_plan(chosen, facts)
+        if arguments.measure:
+            return plan_measured(chosen, facts, made, terminal)
         lines = [*plan_lines(made), *problem_lines(made.problems)]
+    elif arguments.measure:
+        raise CoreError("Only a recipe can be measured.", hint="Its own rows are tried.")
     elif arguments.model:
         made = _plan_model(arguments)
         lines = list(memory_lines(made))

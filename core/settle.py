@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+from core.catalog import find_gpu
 from core.dataset import DataFacts
+from core.errors import CoreError
 from core.machine import Machine
 from core.memory import Bill, Item, Setup, estimate
+from core.memory.correction import Correction, Corrections, corrected, device_name
+from core.memory.cost import Work, tokens_per_second
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -51,6 +55,8 @@ class Draft(Value):
     seconds: float | None = None
     settings: Settings | None = None
     decisions: tuple[Decision, ...] = ()
+    measure: bool = False
+    """Whether the run begins with trial steps, and ends at once if they do not fit."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -71,6 +77,8 @@ class Facts(Value):
     data: DataFacts | None = None
     heldout: DataFacts | None = None
     tokens: TokenFacts | None = None
+    corrections: Corrections = Corrections()
+    """What earlier measurements on this computer say about estimates."""
 
 
 def make_draft(recipe: Recipe, facts: Facts) -> Draft:
@@ -81,7 +89,7 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
     settings, decisions = settle(recipe, facts)
     rows, heldout = split_sizes(recipe, facts)
     return Draft(
-        bill=estimate(facts.model, recipe.adaptation, make_setup(recipe, facts, settings)),
+        bill=_bill(recipe, facts, make_setup(recipe, facts, settings)),
         limit=bare.limit,
         device=bare.device,
         parameters=facts.model.parameters,
@@ -91,7 +99,20 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         settings=settings,
         decisions=tuple(decisions),
         seconds=_seconds(recipe, facts, settings),
+        measure=settings.device == "cuda",
     )
+
+
+def _bill(recipe: Recipe, facts: Facts, setup: Setup) -> Bill:
+    """The estimate, corrected by what was measured here before."""
+    assert facts.model is not None
+    bill = estimate(facts.model, recipe.adaptation, setup)
+    return corrected(bill, _correction(recipe, facts, cuda=setup.cuda))
+
+
+def _correction(recipe: Recipe, facts: Facts, *, cuda: bool) -> Correction | None:
+    device = device_name(facts.machine, cuda=cuda)
+    return facts.corrections.find(device, recipe.adaptation.kind)
 
 
 def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
@@ -212,7 +233,7 @@ def _settle_checkpointing(
     assert facts.model is not None
     setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
     setup = setup.model_copy(update=_rows(recipe, facts))
-    need = estimate(facts.model, recipe.adaptation, setup).total
+    need = _bill(recipe, facts, setup).total
     if need <= 0.9 * _limit(recipe, facts.machine):
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
@@ -270,10 +291,30 @@ FLOPS_PER_CORE = 25e9
 
 
 def _seconds(recipe: Recipe, facts: Facts, settings: Settings) -> float | None:
-    """A rough time on a CPU; None on a GPU, where a guess would mislead."""
-    if settings.device != "cpu" or facts.model is None:
+    """A rough time; None on a GPU where nothing was measured yet: a guess would mislead."""
+    assert facts.model is not None
+    cuda = settings.device == "cuda"
+    known = _correction(recipe, facts, cuda=cuda)
+    ratio = known.seconds if known else None
+    per_token = token_seconds(recipe, facts.model, facts.machine, settings)
+    if per_token is None or (cuda and ratio is None):
         return None
     counted = tokens(recipe, facts)
     seen = counted.mean * settings.steps * settings.micro_batch * settings.accumulation
-    per_token = (6 if recipe.adaptation.kind == "full" else 4) * facts.model.parameters
-    return seen * per_token / (FLOPS_PER_CORE * max(1, facts.machine.cores))
+    return seen * per_token * (ratio or 1.0)
+
+
+def token_seconds(
+    recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
+) -> float | None:
+    """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
+    kind = recipe.adaptation.kind
+    if settings.device == "cpu":
+        per_token = (6 if kind == "full" else 4) * model.parameters
+        return per_token / (FLOPS_PER_CORE * max(1, machine.cores))
+    try:
+        gpu = find_gpu(machine.gpus[0].name.removeprefix("NVIDIA ").removeprefix("GeForce "))
+    except (CoreError, IndexError):
+        return None
+    work = Work.of(model, kind, length=settings.max_length, recompute=settings.checkpointing)
+    return 1 / tokens_per_second(work, gpu)

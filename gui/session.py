@@ -11,6 +11,7 @@ from core import dataset, launch, models
 from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
 from core.machine import Machine
+from core.memory.correction import recall
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
 from core.tokens import Preview
@@ -37,7 +38,7 @@ class Session(QObject):
     def __init__(self, machine: Machine, recipe: Recipe, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.recipe = recipe
-        self.facts = Facts(machine=machine)
+        self.facts = Facts(machine=machine, corrections=recall(machine))
         self.plan: Plan = make_plan(recipe, self.facts)
         self.preview: Preview | CoreError | None = None
         self.troubles: dict[str, CoreError] = {}

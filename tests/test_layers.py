@@ -46,6 +46,7 @@ launch
 terminal
 describe watch
 commands data_commands
+preflight
 planning
 cli
 __main__
