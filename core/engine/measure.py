@@ -46,11 +46,12 @@ GATHERED = 2
 
 @dataclass
 class Batches:
-    """Which rows are tried, as row numbers, and what an average batch of the run computes."""
+    """Which rows are tried, as row numbers."""
 
     longest: list[list[int]]
     usual: list[list[int]]
     typical: float
+    """Tokens that an average batch of the run computes."""
 
 
 def choose(lengths: Sequence[int], size: int, seed: int, *, joined: bool) -> Batches:
@@ -59,8 +60,9 @@ def choose(lengths: Sequence[int], size: int, seed: int, *, joined: bool) -> Bat
     Rows of a batch are padded to its longest, or `joined` to one row if they are packed.
     """
 
-    def weigh(batch: Sequence[int]) -> int:
-        return computed([lengths[row] for row in batch], joined=joined)
+    def weigh(batch: list[int]) -> int:
+        sizes = [lengths[row] for row in batch]
+        return sum(sizes) if joined else len(sizes) * max(sizes)
 
     rows = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     longest = _cut(rows, size)[:LONGEST]
@@ -72,11 +74,6 @@ def choose(lengths: Sequence[int], size: int, seed: int, *, joined: bool) -> Bat
         usual=[usual[min(start + turn, len(usual) - 1)] for turn in range(USUAL)],
         typical=sum(map(weigh, usual)) / len(usual),
     )
-
-
-def computed(lengths: Sequence[int], *, joined: bool) -> int:
-    """Tokens that a batch of rows of these lengths computes."""
-    return sum(lengths) if joined else len(lengths) * max(lengths)
 
 
 def _cut(rows: Sequence[int], size: int) -> list[list[int]]:
@@ -95,11 +92,9 @@ class Meter:
     """Memory of the process just before the model is loaded."""
 
     def begin(self) -> None:
-        """Forget every peak: from here on memory counts."""
+        """From here on memory of the computer counts; that of a GPU was not touched yet."""
         forget_peak()
         self.before = psutil.Process().memory_info().rss
-        if self.cuda:
-            torch.cuda.reset_peak_memory_stats()
 
     def clock(self) -> float:
         """The time, once the device has done all it was asked for."""
@@ -122,43 +117,39 @@ class Meter:
 
 
 class Attempt(Trainer):
-    """The run's trainer on chosen rows in a fixed order, with a clock, without evaluation."""
+    """The run's trainer on rows in a fixed order, with a clock, without evaluation."""
 
     meter: Meter
-    chosen: list[list[int]]
-    lengths: list[int]
-    joined: bool
-    _spent: float
-    _done: float
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Any:
         return SequentialSampler(train_dataset or self.train_dataset)
 
-    def training_step(self, *given: Any, **named: Any) -> Any:
+    def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
         """Forward and backward, timed."""
-        turn = len(self.meter.trials)
-        self.meter.where = f"in trial step {turn + 1} of {len(self.chosen)}"
-        begun = self.meter.clock()
-        loss = super().training_step(*given, **named)
+        self.meter.where = f"in trial step {self.state.global_step + 1} of {LONGEST + USUAL}"
+        begun, batch = self.meter.clock(), dict(inputs)
+        loss = super().training_step(model, inputs, *rest, **named)
         self._done = self.meter.clock()
-        self._spent = self._done - begun
+        self._tried = _trial(batch, self._done - begun)
         return loss
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
         """After a step, and once more at the very end: nothing is told, saved or evaluated."""
-        if len(self.meter.trials) == self.state.global_step:
-            return
-        rows = [self.lengths[row] for row in self.chosen[len(self.meter.trials)]]
-        self.meter.trials.append(
-            Trial(
-                rows=len(rows),
-                longest=max(rows),
-                tokens=sum(rows),
-                computed=computed(rows, joined=self.joined),
-                seconds=self._spent,
-                update=self.meter.clock() - self._done,
-            )
-        )
+        if len(self.meter.trials) < self.state.global_step:
+            update = self.meter.clock() - self._done
+            self.meter.trials.append(self._tried.model_copy(update={"update": update}))
+
+
+def _trial(batch: dict[str, Any], seconds: float) -> Trial:
+    """What a batch held: padding is what the mask leaves out; packed rows have no mask."""
+    ids, mask = batch["input_ids"], batch.get("attention_mask")
+    return Trial(
+        rows=ids.shape[0],
+        longest=ids.shape[1],
+        tokens=ids.numel() if mask is None else int(mask.sum()),
+        computed=ids.numel(),
+        seconds=seconds,
+    )
 
 
 def measure(recipe: Recipe, settings: Settings, folder: Path) -> Measured:
@@ -198,8 +189,7 @@ def _try(job: Job, meter: Meter) -> float:
     model = load_model(folder, job.recipe, job.settings)
     set_seed(job.recipe.training.seed)
     trainer = build_trainer(Attempt, job, _watch(job), model, tokenizer, data.select(rows))
-    trainer.meter, trainer.chosen = meter, chosen
-    trainer.lengths, trainer.joined = lengths, joined
+    trainer.meter = meter
     trainer.train()
     return batches.typical
 

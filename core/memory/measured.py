@@ -21,6 +21,7 @@ class Trial(Value):
     """One micro-batch that was trained, and the optimizer step after it."""
 
     rows: int
+    """Packed ones are joined to one."""
     longest: int
     """Tokens of its longest row."""
     tokens: int
@@ -29,7 +30,7 @@ class Trial(Value):
     """Tokens computed, padding included."""
     seconds: float
     """Forward and backward."""
-    update: float
+    update: float = 0.0
     """Clipping and the optimizer."""
 
 
