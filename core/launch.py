@@ -186,6 +186,6 @@ def measure(recipe: Recipe, plan: Plan, timeout: float = WHOLE_MEASUREMENT) -> M
     Runs the engine's own training in a child process, which saves nothing. A run that does not
     fit is an answer, not an error. Raises CoreError with the engine's words.
     """
-    if plan.settings is None:
-        raise RecipeError(plan.blockers, hint="Only a plan with model and data can be measured.")
+    if plan.settings is None or plan.blockers:
+        raise RecipeError(plan.blockers, hint="Only a plan that is ready can be measured.")
     return asking.measure(recipe, plan.settings, timeout)

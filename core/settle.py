@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
-from core.catalog import find_gpu
+from core.catalog import Gpu, find_gpu
 from core.dataset import DataFacts
 from core.errors import CoreError
 from core.machine import Machine
@@ -296,8 +297,10 @@ def _seconds(recipe: Recipe, facts: Facts, settings: Settings) -> float | None:
     cuda = settings.device == "cuda"
     known = _correction(recipe, facts, cuda=cuda)
     ratio = known.seconds if known else None
+    if cuda and ratio is None:
+        return None
     per_token = token_seconds(recipe, facts.model, facts.machine, settings)
-    if per_token is None or (cuda and ratio is None):
+    if per_token is None:
         return None
     counted = tokens(recipe, facts)
     seen = counted.mean * settings.steps * settings.micro_batch * settings.accumulation
@@ -312,9 +315,17 @@ def token_seconds(
     if settings.device == "cpu":
         per_token = (6 if kind == "full" else 4) * model.parameters
         return per_token / (FLOPS_PER_CORE * max(1, machine.cores))
-    try:
-        gpu = find_gpu(machine.gpus[0].name.removeprefix("NVIDIA ").removeprefix("GeForce "))
-    except (CoreError, IndexError):
+    gpu = _listed(machine.gpus[0].name) if machine.gpus else None
+    if gpu is None:
         return None
     work = Work.of(model, kind, length=settings.max_length, recompute=settings.checkpointing)
     return 1 / tokens_per_second(work, gpu)
+
+
+@functools.cache
+def _listed(name: str) -> Gpu | None:
+    """A card of the catalogue by the name its driver gives; read once, plans are made often."""
+    try:
+        return find_gpu(name.removeprefix("NVIDIA ").removeprefix("GeForce "))
+    except CoreError:
+        return None

@@ -67,7 +67,7 @@ def advice(recipe: Recipe, facts: Facts) -> str:
     first = _gentlest(recipe, facts)
     ways = ladder(recipe, facts) or ((first,) if first else ())
     if not ways:
-        return "Choose a smaller model."
+        return "Close other programs, or choose a smaller model."
     return f"{'; then '.join(way.edit.label for way in ways)}."
 
 
