@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import CoreError, RunError
+from core.machine import read_machine
+from core.memory.correction import device_name
 from core.memory.measured import Measured
 from core.recipe import Recipe
 from core.settle import Settings
@@ -101,8 +103,25 @@ def measure(
         hint="Try a smaller model or shorter rows, or go without measuring.",
     )
     asked = Rehearsal(recipe=recipe, settings=settings).model_dump_json()
-    return Measured.model_validate(
-        ask("measure", asked, timeout=timeout, late=late, meanwhile=meanwhile)
+    try:
+        answer = ask("measure", asked, timeout=timeout, late=late, meanwhile=meanwhile)
+    except Killed as error:
+        return _ended(recipe, settings, str(error))
+    return Measured.model_validate(answer)
+
+
+def _ended(recipe: Recipe, settings: Settings, failure: str) -> Measured:
+    """The answer of a process that the system ended before it could give one."""
+    machine, cuda = read_machine(), settings.device == "cuda"
+    return Measured(
+        fits=False,
+        failure=failure,
+        reached="before the trial was over",
+        device=device_name(machine, cuda=cuda),
+        driver=machine.driver if cuda else "",
+        cuda=cuda,
+        adaptation=recipe.adaptation.kind,
+        limit_bytes=machine.memory,
     )
 
 

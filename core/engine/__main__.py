@@ -19,10 +19,8 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from core.asking import Rehearsal
 from core.engine.emit import Voice, versions
 from core.engine.faults import Stopped, explain
-from core.engine.preflight import preflight
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
 from core.errors import CoreError
@@ -74,6 +72,8 @@ def _locked(folder: RunDir, serial: int) -> int:
             voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
         _remember_place(folder)
         if resumed is None:
+            from core.engine.preflight import preflight
+
             preflight(folder, voice, wishes)
         voice.phase("importing")
         from core.engine.run import train
@@ -118,6 +118,7 @@ def measure(request: Path, reply: Path) -> int:
     """Write a Measured, or {"error", "hint"}, as JSON to `reply`; works in a folder beside it."""
 
     def take() -> Value:
+        from core.asking import Rehearsal
         from core.engine.measure import measure
 
         asked = Rehearsal.model_validate_json(request.read_bytes())

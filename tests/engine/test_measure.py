@@ -17,6 +17,7 @@ from core.engine.emit import Voice
 from core.engine.faults import Stopped
 from core.engine.load import load_tokenizer
 from core.engine.measure import choose, measure
+from core.engine.peak import forget_peak, peak_of_this_process
 from core.engine.preflight import preflight
 from core.engine.rows import gather
 from core.engine.wishes import Wishes
@@ -139,6 +140,18 @@ def test_running_out_of_memory_is_an_answer(recipe: Recipe, tmp_path: Path) -> N
     assert found.longest == ()
     assert found.eta(settings_of(wide)) is None
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere a peak cannot be forgotten")
+def test_a_peak_of_memory_is_seen_and_can_be_forgotten() -> None:
+    size = 200_000_000
+    forget_peak()
+    before = peak_of_this_process()
+    block = bytearray(b"x") * size
+    del block
+    assert peak_of_this_process() >= before + 0.9 * size
+    forget_peak()
+    assert peak_of_this_process() < before + 0.5 * size
 
 
 def test_another_fault_is_no_answer(recipe: Recipe, tmp_path: Path) -> None:
