@@ -14,7 +14,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.value import Value
 
-PhaseName = Literal["importing", "tokenising", "loading", "scoring", "training", "saving"]
+PhaseName = Literal[
+    "measuring", "importing", "tokenising", "loading", "scoring", "training", "saving"
+]
 
 
 class _Event(Value):
@@ -67,6 +69,25 @@ class Phase(_Event):
     name: PhaseName
     done: int | None = None
     total: int | None = None
+
+
+class Preflight(_Event):
+    """Trial steps on the longest rows were taken before the run; memory in bytes."""
+
+    kind: Literal["preflight"] = "preflight"
+    fits: bool
+    cuda: bool
+    allocated: int
+    reserved: int
+    estimated: int = 0
+    """What `allocated` was expected to be; 0 when nobody expected anything."""
+    limit: int = 0
+    step_seconds: float | None = None
+    """A usual optimizer step."""
+    seconds: float | None = None
+    """All steps of the run."""
+    reached: str = ""
+    """What was being done when the memory ran out."""
 
 
 class Step(_Event):
@@ -160,7 +181,7 @@ class Finished(_Event):
 
 
 Event = (
-    Started | Phase | Step | Evaluated | Sampled | Scored
+    Started | Phase | Preflight | Step | Evaluated | Sampled | Scored
     | Saved | Paused | Warned | Failed | Finished
 )  # fmt: skip
 

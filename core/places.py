@@ -49,6 +49,11 @@ def shapes_home() -> Path:
     return _cache_home() / "shapes"
 
 
+def corrections_file() -> Path:
+    """What measurements on this computer say about estimates; may be deleted at any time."""
+    return data_home() / "measurements.json"
+
+
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
     return _cache_home() / "traces"

@@ -43,7 +43,8 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     if plan.bill:
         bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
         band = f"give or take {plan.bill.band * 100:.0f} %"
-        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}."
+        note = f"; {plan.bill.note}" if plan.bill.note else ""
+        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}{note}."
         yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
         if plan.bill.host:
             yield f"And {show_bytes(plan.bill.host)} of the computer's own memory."
@@ -147,6 +148,7 @@ def _memory(bill: Bill) -> dict[str, Any]:
         "host_bytes": bill.host,
         "items": [item.model_dump() for item in bill.items],
         "method": bill.method,
+        "note": bill.note,
         "phase": bill.phase,
         "band": bill.band,
     }

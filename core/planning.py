@@ -29,6 +29,7 @@ from core.offers import offer, offers, planned_for, usual_dtype
 from core.plan import Facts, Plan, make_plan
 from core.plan_page import page
 from core.plan_text import offer_lines, plan_document, plan_lines, price_line
+from core.preflight import plan_measured
 from core.recipe import Recipe
 from core.settle import card_of, setup_of
 from core.terminal import Terminal
@@ -45,6 +46,7 @@ def options(parser: ArgumentParser) -> None:
     parser.add_argument("--gpu", metavar="NAME", help='plan for this card, such as "RTX 4090"')
     parser.add_argument("--html", metavar="FILE", help="also write the plan as a page to share")
     parser.add_argument("--exact", action="store_true", help="trace the step, in seconds")
+    parser.add_argument("--measure", action="store_true", help="take trial steps, save nothing")
     group = parser.add_argument_group("without a recipe")
     group.add_argument(
         "--model", metavar="M", help="a folder, a Hub id, a config.json or a well-known name"
@@ -88,6 +90,8 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
     """Tell the plan of a recipe, or of full batches without any data."""
     if bool(arguments.recipe) == bool(arguments.model):
         raise CoreError("Give a recipe or --model, and only one of them.", hint=_HELP)
+    if arguments.measure:
+        return _measured(arguments, terminal)
     machine = read_machine()
     if arguments.gpu:
         machine = planned_for(machine, find_gpu(arguments.gpu))
@@ -102,6 +106,19 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
         terminal.say(f"Wrote {arguments.html}.")
     terminal.answer(plan_document(made, choice))
     return 0
+
+
+def _measured(arguments: Namespace, terminal: Terminal) -> int:
+    """The plan of a recipe with trial steps on its own rows, here and now."""
+    for name in ("model", "gpu", "exact", "html"):
+        if getattr(arguments, name):
+            raise CoreError(
+                f"--measure and --{name} do not go together.",
+                hint="The rows of a recipe are tried on this computer.",
+            )
+    chosen = load(Path(arguments.recipe))
+    facts = gather(chosen, count=not arguments.fast)
+    return plan_measured(chosen, facts, make_plan(chosen, facts), terminal)
 
 
 def _offers(study: Study, card: Gpu | None) -> list[Option]:

@@ -19,6 +19,8 @@ MACHINE = "machine"
 
 def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     """Everything Review lists, blockers first in spirit: missing, impossible, unwise."""
+    if facts.corrections.problem:
+        yield facts.corrections.problem
     yield from _missing(recipe, facts)
     yield from _device(recipe, facts)
     if facts.data is not None:

@@ -10,6 +10,7 @@ from core.machine import Machine
 from core.memory import Bill, Item, Setup, estimate
 from core.memory.choice import Fits, verdict
 from core.memory.closed import CUDA_CONTEXT
+from core.memory.correction import Correction, Corrections, corrected, device_name
 from core.memory.cost import Work, tokens_per_second
 from core.memory.traced import Exact
 from core.models import ModelFacts
@@ -58,6 +59,8 @@ class Draft(Value):
     seconds: float | None = None
     settings: Settings | None = None
     decisions: tuple[Decision, ...] = ()
+    measure: bool = False
+    """Whether the run begins with trial steps, and ends at once if they do not fit."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -87,6 +90,8 @@ class Facts(Value):
     tokens: TokenFacts | None = None
     exact: Exact | None = None
     """The last traced step, whichever it was."""
+    corrections: Corrections = Corrections()
+    """What earlier measurements on this computer say about estimates."""
 
 
 def make_draft(recipe: Recipe, facts: Facts) -> Draft:
@@ -98,7 +103,7 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
     setup = make_setup(recipe, facts, settings)
     draft = bare.model_copy(
         update={
-            "bill": _bill(recipe, facts.model, facts, setup),
+            "bill": _bill(recipe, facts, setup),
             "parameters": facts.model.parameters,
             "trainable": recipe.adaptation.trainable(facts.model),
             "decisions": tuple(decisions),
@@ -107,13 +112,15 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
     return draft if facts.data is None else _with_rows(draft, recipe, facts, settings)
 
 
-def _bill(recipe: Recipe, model: ModelFacts, facts: Facts, setup: Setup) -> Bill:
-    """A formula's, or that of the traced step where this very step was traced."""
-    quick = estimate(model, recipe.adaptation, setup, _context(facts.machine))
+def _bill(recipe: Recipe, facts: Facts, setup: Setup) -> Bill:
+    """Of the traced step where this very one was traced, else a formula's, corrected by what was
+    measured here before."""
+    assert facts.model is not None
+    quick = estimate(facts.model, recipe.adaptation, setup, _context(facts.machine))
     exact = facts.exact
-    if exact is not None and exact.holds(model.path, recipe.adaptation, setup):
+    if exact is not None and exact.holds(facts.model.path, recipe.adaptation, setup):
         return exact.found.bill(quick, setup)
-    return quick
+    return corrected(quick, _correction(recipe, facts, cuda=setup.cuda))
 
 
 def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -> Draft:
@@ -134,8 +141,14 @@ def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -
             "decisions": decisions,
             "tokens": read,
             "seconds": _seconds(recipe, facts, settings, read),
+            "measure": settings.device == "cuda",
         }
     )
+
+
+def _correction(recipe: Recipe, facts: Facts, *, cuda: bool) -> Correction | None:
+    device = device_name(facts.machine, cuda=cuda)
+    return facts.corrections.find(device, recipe.adaptation.kind)
 
 
 def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
@@ -252,7 +265,7 @@ def _settle_checkpointing(
     assert facts.model is not None
     setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
     setup = setup.model_copy(update=_rows(recipe, facts))
-    bill = estimate(facts.model, recipe.adaptation, setup, _context(facts.machine))
+    bill = _bill(recipe, facts, setup)
     if verdict(bill.total, _limit(recipe, facts.machine), bill.band) == "fits":
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
@@ -335,17 +348,22 @@ def _context(machine: Machine) -> int:
 
 
 def _seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> float | None:
-    """A rough time; None on a GPU that the catalogue does not know."""
+    """A rough time, corrected by what was measured here; None on a card that nobody knows."""
     assert facts.model is not None
+    per_token = token_seconds(recipe, facts.model, facts.machine, settings)
+    known = _correction(recipe, facts, cuda=settings.device == "cuda")
+    ratio = known.seconds if known else None
+    return read * per_token * (ratio or 1.0) if per_token is not None else None
+
+
+def token_seconds(
+    recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
+) -> float | None:
+    """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
     if settings.device == "cpu":
-        per_token = (6 if recipe.adaptation.kind == "full" else 4) * facts.model.parameters
-        return read * per_token / (FLOPS_PER_CORE * max(1, facts.machine.cores))
-    card = card_of(facts.machine)
-    work = work_of(recipe, facts.model, settings)
-    return read / tokens_per_second(work, card) if card else None
-
-
-def work_of(recipe: Recipe, model: ModelFacts, settings: Settings) -> Work:
-    """What a run does to each token."""
+        per_token = (6 if recipe.adaptation.kind == "full" else 4) * model.parameters
+        return per_token / (FLOPS_PER_CORE * max(1, machine.cores))
+    card = card_of(machine)
     length, recompute = settings.max_length, settings.checkpointing
-    return Work.of(model, recipe.adaptation, length=length, recompute=recompute)
+    work = Work.of(model, recipe.adaptation, length=length, recompute=recompute)
+    return 1 / tokens_per_second(work, card) if card else None

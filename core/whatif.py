@@ -59,13 +59,27 @@ def ladder(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     limit = make_draft(recipe, facts).limit
     steps: list[Saving] = []
     while limit and needed(recipe, facts) > limit:
-        ways = savings(recipe, facts)
-        same = [way for way in ways if not way.changes] or list(ways)
-        if not same:
+        way = _gentlest(recipe, facts)
+        if way is None:
             return ()
-        steps.append(same[0])
-        recipe = recipe.edit(same[0].edit.path, same[0].edit.value)
+        steps.append(way)
+        recipe = recipe.edit(way.edit.path, way.edit.value)
     return tuple(steps)
+
+
+def _gentlest(recipe: Recipe, facts: Facts) -> Saving | None:
+    """The largest saving that leaves the result the same, else the largest of all."""
+    ways = savings(recipe, facts)
+    return next((way for way in ways if not way.changes), ways[0] if ways else None)
+
+
+def advice(recipe: Recipe, facts: Facts) -> str:
+    """What to do about a run that was tried and does not fit, whatever the estimate says."""
+    first = _gentlest(recipe, facts)
+    ways = ladder(recipe, facts) or ((first,) if first else ())
+    if not ways:
+        return "Close other programs, or choose a smaller model."
+    return f"{'; then '.join(way.edit.label for way in ways)}."
 
 
 def needed(recipe: Recipe, facts: Facts, edit: Edit | None = None) -> int:

@@ -13,6 +13,7 @@ from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
 from core.exact import trace
 from core.machine import Machine
+from core.memory.correction import recall
 from core.memory.traced import Exact, Request
 from core.offers import planned_for
 from core.plan import Facts, Plan, make_plan
@@ -45,7 +46,7 @@ class Session(QObject):
         super().__init__(parent)
         self.recipe = recipe
         self.machine = machine
-        self.facts = Facts(machine=machine)
+        self.facts = Facts(machine=machine, corrections=recall(machine))
         self.plan: Plan = make_plan(recipe, self.facts)
         self.preview: Preview | CoreError | None = None
         self.troubles: dict[str, CoreError] = {}

@@ -42,12 +42,14 @@ plan
 whatif offers rundir hub hub_wire
 fetch_shape
 fetch
+asking
 launch
 exact
 terminal
 describe plan_text watch
 plan_page
 commands data_commands
+preflight
 planning
 cli
 __main__

@@ -93,7 +93,7 @@ def find_gpu(name: str) -> Gpu:
 
 _VARIANTS = {"ti", "super", "ada", "laptop", "max", "mobile", "d", "pcie"}
 """Words of a driver's name that make it another card."""
-_SAME_MEMORY = 0.05
+_SAME_MEMORY = 0.08
 
 
 def recognise_gpu(name: str, total: int) -> Gpu | None:

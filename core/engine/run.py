@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.utils import logging as library_log
 from trl import SFTConfig, pack_dataset
 
@@ -34,6 +35,7 @@ from core.settle import Settings, steps_for, with_steps
 
 PROBES = 2
 Moment = Literal["before", "after"]
+AnyTrainer = TypeVar("AnyTrainer", bound=Trainer)
 
 
 @dataclass
@@ -58,9 +60,9 @@ class Job:
 def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Finished:
     """Do the whole job; returns the closing event. Raises CoreError, Stopped, library errors."""
     library_log.disable_progress_bar()
-    job = _open(run, voice, wishes, resumed)
+    job = open_job(run, voice, wishes, resumed)
     folder = models.resolve(job.recipe.model)
-    tokenizer, corpus = _read(job, folder)
+    tokenizer, corpus = read_rows(job, folder)
     voice.phase("loading")
     model = load_model(folder, job.recipe, job.settings)
     wishes.look()
@@ -79,7 +81,8 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     return Finished(step=last, early=watch.early, artefact=artefact)
 
 
-def _open(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Job:
+def open_job(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None = None) -> Job:
+    """Everything that is known before anything is loaded. Raises RunError."""
     durable.sweep(run.root)
     durable.sweep(run.checkpoints)
     plan = Plan.model_validate_json(run.plan_file.read_bytes())
@@ -88,7 +91,8 @@ def _open(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Job
     return Job(run, run.load_recipe(), plan.settings, voice, wishes, resumed, run.history())
 
 
-def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
+def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
+    """The model's tokenizer and all rows, encoded. Raises DataError, ModelError, Stopped."""
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
     prepare_template(tokenizer)
@@ -143,7 +147,7 @@ def _precision(settings: Settings) -> Any:
 def _make_trainer(
     job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
 ) -> Trainer:
-    data = _dataset(job, corpus)
+    data = make_dataset(job, corpus)
     steps = steps_for(job.recipe, len(data))
     job.settings = with_steps(job.recipe, job.settings, steps)
     checks = job.recipe.checks
@@ -155,18 +159,33 @@ def _make_trainer(
         best=remembered(job.run, job.resumed) if job.resumed else Best(),
     )  # fmt: skip
     earlier = job.story.steps[-1] if job.story.steps else None
-    return Trainer(
+    reporter = Reporter(job.voice, earlier)
+    return build_trainer(Trainer, job, watch, model, tokenizer, data, callbacks=[reporter])
+
+
+def build_trainer(
+    kind: type[AnyTrainer],
+    job: Job,
+    watch: Watch,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    data: Dataset,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> AnyTrainer:
+    """A trainer of this kind, adapted and set as the recipe says."""
+    return kind(
         watch,
         model=model,
         args=_arguments(job),
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=job.recipe.adaptation.peft_config(),
-        callbacks=[Reporter(job.voice, earlier)],
+        callbacks=list(callbacks),
     )
 
 
-def _dataset(job: Job, corpus: Corpus) -> Dataset:
+def make_dataset(job: Job, corpus: Corpus) -> Dataset:
+    """The rows to learn from as the trainer takes them: cut, and packed if the recipe says so."""
     length = job.settings.max_length
     rows = Dataset.from_dict(as_columns([row.cut(length) for row in corpus.train]))
     return pack_dataset(rows, length, "bfd") if job.recipe.objective.packing else rows

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.adapt import Adaptation
-from core.memory.bill import Bill, Item, Phase
+from core.memory.bill import DRIVER, Bill, Item, Phase
 from core.memory.layers import Layer, count_layer
 from core.memory.loss import Loss, count_loss
 from core.memory.reserve import slack
@@ -186,7 +186,7 @@ def _items(
         ("Output layer", peak.loss, "loss over the vocabulary"),
         ("Exchange between GPUs", step.share.gathered, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
-        ("Driver and libraries", context, driver),
+        (DRIVER, context, driver),
     ):
         if size:
             yield Item(name=name, bytes=size, note=note)

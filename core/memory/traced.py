@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from core.memory.bill import Bill, Item
+from core.memory.bill import DRIVER, Bill, Item
 from core.memory.setup import Setup
 from core.recipe import AnyAdaptation
 from core.value import Value
@@ -76,7 +76,7 @@ class Traced(Value):
 
 def _outside(spare: int, context: int) -> Iterator[Item]:
     yield Item(name="Allocator", bytes=spare, note="reserved, not in use")
-    yield Item(name="Driver and libraries", bytes=context)
+    yield Item(name=DRIVER, bytes=context)
 
 
 class Request(Value):

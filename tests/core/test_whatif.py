@@ -9,7 +9,17 @@ from core.errors import Edit
 from core.plan import Facts
 from core.recipe import Recipe
 from core.settle import make_draft
-from core.whatif import BATCH, LENGTH, curve, ladder, largest, largest_model, needed, savings
+from core.whatif import (
+    BATCH,
+    LENGTH,
+    advice,
+    curve,
+    ladder,
+    largest,
+    largest_model,
+    needed,
+    savings,
+)  # fmt: skip
 from tests.core.test_plan import CARD, GB, TOWER, facts, recipe
 
 BIG = recipe(training__micro_batch=8, training__max_length=4096)
@@ -49,6 +59,20 @@ def test_the_same_result_is_tried_first_and_the_ladder_ends_where_it_fits() -> N
 def test_nothing_helps_or_nothing_is_needed() -> None:
     assert ladder(BIG, small(1000 * GB)) == ()
     assert ladder(BIG, small(1000)) == ()
+
+
+def test_advice_is_the_ladder_or_its_first_rung_where_the_estimate_was_wrong() -> None:
+    full = BIG.edit("adaptation", {"kind": "full"})
+    world = small(round(0.4 * needed(full, facts())))
+    told = advice(full, world)
+    assert told == "; then ".join(way.edit.label for way in ladder(full, world)) + "."
+    same = [way for way in savings(BIG, small(1000 * GB)) if not way.changes]
+    assert advice(BIG, small(1000 * GB)) == f"{same[0].edit.label}."
+    least = recipe(training__micro_batch=1, training__max_length=64, training__checkpointing="on")
+    assert (
+        advice(least.edit("adaptation", {"kind": "qlora"}), facts())
+        == "Close other programs, or choose a smaller model."
+    )
 
 
 def test_the_largest_that_fits_fits_and_one_more_does_not() -> None:
