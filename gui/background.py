@@ -16,8 +16,8 @@ from core.errors import CoreError
 class _Post(QObject):
     """Carries news from workers into the window's thread.
 
-    There is one, as old as the application. A task with signals of its own crashes now and then:
-    the worker is the last to let go of them, just while the window deletes the task they lead to.
+    There is one, as old as the application: signals of each task's own would end in its worker
+    whenever that is the last to let go of them, and Qt objects must end in the window's thread.
     """
 
     news = Signal(object, object, object)
@@ -25,6 +25,7 @@ class _Post(QObject):
 
     def __init__(self, parent: QObject | None) -> None:
         super().__init__(parent)
+        self.awaited: set[Task] = set()
         self.news.connect(self._deliver)
 
     @Slot(object, object, object)
@@ -32,7 +33,7 @@ class _Post(QObject):
         self, find: Callable[[], Task | None], tell: Callable[[Task, Any], None], news: Any
     ) -> None:
         task = find()
-        if task is not None and Shiboken.isValid(task):
+        if task is not None:
             tell(task, news)
 
 
@@ -60,18 +61,18 @@ class _Work(QRunnable):
             self._news.emit(self._task, Task._done, result)
 
 
-class Task(QObject):
+class Task:
     """One piece of work. `work` must not touch a widget; `then` and `failed` may.
 
-    The result is dropped when `parent` is gone by then.
+    The result is dropped when `parent` is gone by then. Not a QObject: as a child of `parent` that
+    holds the last reference to it, a task would be deleted twice.
     """
 
     def __init__(self, parent: QObject, work: Callable[[], Any]) -> None:
-        super().__init__(parent)
-        self._work = work
-        self._advance: Callable[[Any], None] = lambda _: None
-        self._then: Callable[[Any], None] = lambda _: None
-        self._else: Callable[[CoreError], None] = lambda _: None
+        self._parent, self._work = parent, work
+        self._advance: Callable[[Any], None] = _ignore
+        self._then: Callable[[Any], None] = _ignore
+        self._else: Callable[[CoreError], None] = _ignore
         self._active = True
 
     def then(self, show: Callable[[Any], None]) -> Self:
@@ -95,6 +96,7 @@ class Task(QObject):
 
     def start(self) -> Self:
         """Begin."""
+        _post().awaited.add(self)
         QThreadPool.globalInstance().start(_Work(self._work, weakref.ref(self)))
         return self
 
@@ -103,15 +105,25 @@ class Task(QObject):
         self._active = False
 
     def _advanced(self, news: object) -> None:
-        if self._active:
-            self._advance(news)
+        self._tell(self._advance, news)
 
     def _done(self, result: object) -> None:
-        if self._active:
-            self._then(result)
-        self.deleteLater()
+        self._end(self._then, result)
 
     def _failed(self, error: CoreError) -> None:
-        if self._active:
-            self._else(error)
-        self.deleteLater()
+        self._end(self._else, error)
+
+    def _end(self, show: Callable[[Any], None], news: object) -> None:
+        """What is held for the window is let go of here; a worker may let go of the rest later."""
+        _post().awaited.discard(self)
+        self._advance = self._then = self._else = _ignore
+        self._tell(show, news)
+        del self._parent
+
+    def _tell(self, show: Callable[[Any], None], news: object) -> None:
+        if self._active and Shiboken.isValid(self._parent):
+            show(news)
+
+
+def _ignore(_: object) -> None:
+    """Nobody asked."""

@@ -72,11 +72,11 @@ def test_nobody_is_told_what_nobody_waits_for(qtbot: QtBot, qapp: QObject, end: 
 
 
 def test_no_object_of_qt_ends_in_a_worker(qtbot: QtBot, qapp: QObject) -> None:
-    """A worker may be the last to let go, long after the window deleted the task."""
+    """A worker may be the last to let go, long after the window is done with the task."""
+    gc.collect()  # what earlier tests left is not meant
     parent, gone = QObject(), threading.Event()
-    watches: list[weakref.ref[QObject]] = []
-    ended_in: list[int] = []
     lingered: list[int] = []
+    ended_in: list[int] = []
 
     def linger(frame: FrameType, event: str, _: object) -> None:
         if event == "return" and frame.f_code.co_name == "run":
@@ -84,15 +84,43 @@ def test_no_object_of_qt_ends_in_a_worker(qtbot: QtBot, qapp: QObject) -> None:
             lingered.append(threading.get_ident())
             gone.wait(WAIT / 1000)
 
-    def work() -> None:
-        for thing in gc.get_objects():
-            if isinstance(thing, QObject):
-                watches.append(weakref.ref(thing, lambda _: ended_in.append(threading.get_ident())))
-        sys.setprofile(linger)
-
-    Task(parent, work).start().destroyed.connect(gone.set)
+    task = Task(parent, lambda: sys.setprofile(linger))
+    del parent
+    watches: list[weakref.ref[object]] = [
+        weakref.ref(thing, lambda _: ended_in.append(threading.get_ident()))
+        for thing in gc.get_objects()
+        if isinstance(thing, QObject)
+    ]
+    watches.append(weakref.ref(task, lambda _: gone.set()))
+    task.start()
+    del task
     qtbot.waitUntil(gone.is_set)
     finish(qtbot)
     assert len(lingered) == 1
     assert ended_in
     assert lingered[0] not in ended_in
+
+
+class Owner(QObject):
+    """Lives only as long as its task wants to tell it something."""
+
+    def __init__(self, told: list[int]) -> None:
+        super().__init__()
+        self._told = told
+
+    def take(self, result: int) -> None:
+        self._told.append(result)
+
+
+def test_a_parent_may_end_together_with_its_task(qtbot: QtBot, qapp: QObject) -> None:
+    """The interpreter crashed here: parent and Qt's event loop both deleted the task."""
+    told: list[int] = []
+    ended: list[int] = []
+    for number in range(20):
+        owner = Owner(told)
+        owner.destroyed.connect(lambda: ended.append(threading.get_ident()))
+        Task(owner, lambda number=number: number).then(owner.take).start()
+        del owner
+    qtbot.waitUntil(lambda: len(ended) == 20)
+    assert sorted(told) == list(range(20))
+    assert set(ended) == {threading.get_ident()}
