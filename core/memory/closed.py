@@ -142,6 +142,7 @@ def estimate(
     allocated = fixed + peak.total + workspaces
     spare = step.spare(peak) if setup.cuda else 0
     context = context_bytes if setup.cuda else ENGINE_HOST
+    doubts = [(SURE, ""), *_doubts(model, setup)]
     return Bill(
         items=tuple(_items(step, adaptation, peak, workspaces + spare, context)),
         allocated=allocated,
@@ -149,7 +150,8 @@ def estimate(
         context=context,
         total=allocated + spare + context,
         phase=peak.phase,
-        band=_band(model, setup),
+        band=max(band for band, _ in doubts),
+        note="; ".join(filter(None, (why for _, why in doubts))),
         host=step.share.host,
     )
 
@@ -192,10 +194,15 @@ def _items(
             yield Item(name=name, bytes=size, note=note)
 
 
-def _band(model: ModelFacts, setup: Setup) -> float:
-    """Sharding, experts and families that nobody counted are less sure; pages of a host least."""
+def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
+    """How far off the figure may be, and why it is less sure than usual."""
     if not setup.cuda:
-        return HOST
-    known = model.architecture.startswith(KNOWN) and not model.experts
-    known = known and "Moe" not in model.architecture
-    return SURE if known and setup.sharding == "none" and setup.objective == "sft" else UNSURE
+        yield HOST, "on a processor unused pages and the allocator blur the picture"
+    if model.experts:
+        yield UNSURE, "experts are taken to be used evenly"
+    elif not model.architecture.startswith(KNOWN):
+        yield UNSURE, "layers of this family are taken to be like Llama's"
+    if setup.sharding != "none":
+        yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
+    if setup.objective != "sft":
+        yield UNSURE, "only supervised fine-tuning was compared with measurements"

@@ -111,10 +111,14 @@ def corrected(bill: Bill, known: Correction | None) -> Bill:
             "allocated": allocated,
             "reserved": reserved,
             "total": reserved + bill.context,
-            "note": f"corrected by a measurement on this machine, {known.made}",
+            "note": "; ".join(filter(None, (bill.note, _by(known)))),
             "corrected_by": (known.allocated, known.reserved),
         }
     )
+
+
+def _by(known: Correction) -> str:
+    return f"corrected by a measurement on this machine, {known.made}"
 
 
 def _scaled(bill: Bill, reserved: int) -> tuple[Item, ...]:

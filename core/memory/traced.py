@@ -67,6 +67,7 @@ class Traced(Value):
             "phase": self.phase,
             "method": "traced",
             "band": SURE if setup.cuda else quick.band,
+            "note": "" if setup.cuda else quick.note,
         }
         return quick.model_copy(update=outside)
 

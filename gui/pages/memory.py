@@ -80,6 +80,7 @@ class BillCard(Card):
         self.figure, self.limit = PlainLabel("", "figure"), PlainLabel("", "muted")
         self.figure.setWordWrap(False)
         self.meter = Meter("Memory by item")
+        self.doubt = PlainLabel("", "small")
         self.table, self.verdict = Pile(), Notice()
         self._lay_out()
 
@@ -92,7 +93,7 @@ class BillCard(Card):
         figures.addWidget(self.figure, 0, Qt.AlignmentFlag.AlignBottom)
         figures.addWidget(self.limit, 1, Qt.AlignmentFlag.AlignBottom)
         self.body.addLayout(figures)
-        self.add(self.meter, self.table, self.verdict)
+        self.add(self.meter, self.doubt, self.table, self.verdict)
 
     @Slot(int)
     def _plan_for(self, index: int) -> None:
@@ -109,6 +110,8 @@ class BillCard(Card):
         self.export.setVisible(known)
         self.figure.setText(show_bytes(plan.needed) if known else "–")
         self.limit.setText(f"of {show_bytes(plan.limit)}, {plan.device}" if plan.limit else "")
+        self.doubt.setText(_doubt(plan))
+        self.doubt.setVisible(known)
         said = f"{show_bytes(plan.needed)} of {show_bytes(plan.limit)} needed" if known else ""
         self.meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, said)
         self.table.fill(plan.items, lambda: [_table(plan.items)] if known else [])
@@ -118,6 +121,14 @@ class BillCard(Card):
 def _own(session: Session) -> str:
     cards = session.machine.gpus
     return f"This computer: {cards[0].name}" if cards else "This computer, without a GPU"
+
+
+def _doubt(plan: Plan) -> str:
+    """How far off the figure may be, and why."""
+    if plan.bill is None:
+        return ""
+    why = f": {plan.bill.note}" if plan.bill.note else ""
+    return f"Give or take {plan.bill.band:.0%}{why}."
 
 
 def _table(items: Sequence[Item]) -> QWidget:
