@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import core.engine.run
 from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.patches import patched
@@ -45,7 +45,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
             with recorder:
                 return super().train(*rest, **named)
 
-    monkeypatch.setattr(core.engine.run, "Trainer", Measured)
+    monkeypatch.setattr(Imitate, "trainer", Measured)
     return recorder
 
 
