@@ -7,9 +7,10 @@ from typing import Any
 
 from core.dataset import DataFacts
 from core.errors import CoreError, Problem
-from core.events import Scored
+from core.events import Answer, Scored
 from core.history import History, Outcome
 from core.numbers import show_number
+from core.objectives import OBJECTIVES
 from core.rundir import RunDir
 from core.terminal import Terminal, shorten, side_by_side, table
 
@@ -27,6 +28,8 @@ def problem_lines(problems: tuple[Problem, ...]) -> Iterator[str]:
 def data_lines(facts: DataFacts) -> Iterator[str]:
     """What was recognised in a dataset, and what is wrong with it."""
     yield f"Data: {facts.rows:,} rows of the format {facts.format} ({facts.reason})."
+    goals = [kind.title for kind in OBJECTIVES if facts.format in kind.formats]
+    yield f"Learned by: {', '.join(goals) or 'no goal of this version'}."
     renamed = [
         (part, f"from column {name}") for part, name in facts.mapping.items() if part != name
     ]
@@ -57,7 +60,12 @@ def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, 
 def _score(scored: Scored | None) -> dict[str, Any] | None:
     if scored is None:
         return None
-    return {"loss": scored.loss, "exact_match": scored.exact_match, "rows": scored.rows}
+    return {
+        "loss": scored.loss,
+        "exact_match": scored.exact_match,
+        "reward_accuracy": scored.reward_accuracy,
+        "rows": scored.rows,
+    }
 
 
 def tell_result(run: RunDir, story: History, outcome: Outcome, terminal: Terminal) -> None:
@@ -78,6 +86,12 @@ def _scores(before: Scored, after: Scored) -> Iterator[tuple[str, str, str]]:
     yield "held-out loss", show_number(round(before.loss, 4)), show_number(round(after.loss, 4))
     if before.exact_match is not None and after.exact_match is not None:
         yield "exactly right", f"{before.exact_match:.0%}", f"{after.exact_match:.0%}"
+    if before.reward_accuracy is not None and after.reward_accuracy is not None:
+        yield (
+            "better answer preferred",
+            f"{before.reward_accuracy:.0%}",
+            f"{after.reward_accuracy:.0%}",
+        )
 
 
 def examples(before: Scored, after: Scored) -> Iterator[str]:
@@ -86,8 +100,13 @@ def examples(before: Scored, after: Scored) -> Iterator[str]:
     shown = [(first[a.prompt], a) for a in after.answers if a.prompt in first][:EXAMPLES_SHOWN]
     for old, new in shown:
         yield f"\nQuestion: {shorten(old.prompt, 300)}"
-        yield f"Expected: {shorten(old.expected, 300)}"
+        yield f"{_wanted(old)}: {shorten(old.expected, 300)}"
         yield side_by_side(old.answer, new.answer, ("before", "after"))
+
+
+def _wanted(answer: Answer) -> str:
+    """An answer that is not judged has a better one beside it, not the one right one."""
+    return "Expected" if answer.correct is not None else "Better answer"
 
 
 def failure(story: History, outcome: Outcome) -> CoreError | None:

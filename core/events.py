@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from core.value import Value
 
 PhaseName = Literal[
-    "measuring", "importing", "tokenising", "loading", "scoring", "training", "saving"
+    "measuring", "importing", "tokenising", "loading", "reference", "scoring", "training", "saving"
 ]
 
 
@@ -113,6 +113,8 @@ class Evaluated(_Event):
     step: int
     loss: float
     best: bool = False
+    reward_accuracy: float | None = None
+    """As in `Scored`."""
 
 
 class Sampled(_Event):
@@ -124,12 +126,18 @@ class Sampled(_Event):
 
 
 class Scored(_Event):
-    """The held-out set, scored before or after training. Loss is per trained token."""
+    """The held-out set, scored before or after training.
+
+    Loss is per trained token; of preferences it is per pair.
+    """
 
     kind: Literal["scored"] = "scored"
     when: Literal["before", "after"]
     loss: float
     exact_match: float | None = None
+    reward_accuracy: float | None = None
+    """Share of pairs whose better answer became likelier than the worse one, compared with the
+    model before training; a tie counts half. None when no pairs are learned."""
     rows: int = 0
     answers: tuple[Answer, ...] = ()
 

@@ -30,6 +30,7 @@ PHASES: dict[PhaseName, str] = {
     "importing": "Loading the training libraries",
     "tokenising": "Reading the examples",
     "loading": "Loading the model",
+    "reference": "Measuring the model before training",
     "scoring": "Answering the held-out questions",
     "training": "Training",
     "saving": "Saving the result",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from core.errors import Edit, Problem
 from core.numbers import show_bytes, show_number
+from core.objectives import OBJECTIVES
 from core.recipe import Recipe
 from core.settle import Draft, Facts, automatic_rate
 
@@ -79,11 +80,7 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     data = facts.data
     assert data is not None
-    if data.format not in recipe.objective.formats:
-        yield _blocker(
-            "data.format",
-            f"{recipe.objective.title} cannot learn from rows of the format {data.format!r}.",
-        )
+    yield from _format(recipe, facts)
     for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
         level = "tip" if finding.severity == "note" else "warning"
         where = "data.path" if finding in data.problems else "data.heldout"
@@ -99,6 +96,24 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             level="tip",
             where="data.path",
             text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
+        )
+
+
+def _format(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    """Rows of a format that the objective cannot learn from, or cannot be measured on."""
+    title, known = recipe.objective.title, recipe.objective.formats
+    if facts.data and facts.data.format not in known:
+        fits = [kind for kind in OBJECTIVES if facts.data.format in kind.formats]
+        value = {"kind": fits[0].model_fields["kind"].default} if fits else None
+        yield _blocker(
+            "data.format",
+            f"{title} cannot learn from rows of the format {facts.data.format!r}.",
+            Edit(path="objective", value=value, label=f"Use {fits[0].title}") if fits else None,
+        )
+    if facts.heldout and facts.heldout.format not in known:
+        yield _blocker(
+            "data.heldout",
+            f"{title} cannot be measured on rows of the format {facts.heldout.format!r}.",
         )
 
 
@@ -223,8 +238,16 @@ def _memory_fix(recipe: Recipe) -> Edit | None:
 
 def _duration(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
     assert plan.settings is not None
+    if recipe.objective.kind == "dpo" and recipe.training.epochs > 1:
+        yield Problem(
+            level="tip",
+            where="training.epochs",
+            text="Pairs are usually seen once: with every further round the loss still falls, and "
+            "answers may run empty.",
+            fix=Edit(path="training.epochs", value=1, label="See each pair once"),
+        )
     seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
-    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:
+    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packs:
         yield _warning(
             "training.max_steps",
             f"{recipe.training.max_steps:,} steps see only {seen / plan.rows:.0%} of the rows.",

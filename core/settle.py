@@ -199,10 +199,14 @@ SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
 
 
 def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
-    """The usual rate of the method, raised for small models."""
+    """The usual rate of the method for the objective, raised for small models."""
     usual, source = recipe.adaptation.learning_rate
+    share, why = recipe.objective.rate_share
+    usual *= share
+    source = f"{source}; {why}" if why else source
     for size, factor in SIZE_STEPS:
         if model.parameters < size:
+            factor = min(factor, recipe.objective.most_raised)
             millions = f"{model.parameters / 1e6:.0f} M"
             return usual * factor, f"a model of only {millions} parameters learns with larger steps"
     return usual, source
@@ -212,7 +216,7 @@ def count_steps(recipe: Recipe, facts: Facts) -> int:
     """Optimizer steps of the whole run, as far as rows and tokens are known."""
     rows, _ = split_sizes(recipe, facts)
     counted = tokens(recipe, facts)
-    if recipe.objective.packing and counted.rows:
+    if recipe.objective.packs and counted.rows:
         rows = math.ceil(rows * counted.mean / recipe.training.max_length)
     return steps_for(recipe, rows)
 
@@ -305,7 +309,7 @@ def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
     TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
     """
     training = recipe.training
-    if recipe.objective.packing:
+    if recipe.objective.packs:
         return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
     ragged = training.micro_batch > 1
     if facts.data is None:
@@ -332,7 +336,7 @@ FLOPS_PER_CORE = 25e9
 
 def _tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     """Tokens of all steps; packed sequences are full."""
-    full = recipe.objective.packing
+    full = recipe.objective.packs
     mean = settings.max_length if full else tokens(recipe, facts).mean
     return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
 
@@ -360,9 +364,10 @@ def token_seconds(
     recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
 ) -> float | None:
     """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
+    passes = 6 if recipe.adaptation.kind == "full" else 4
+    passes += 2 if recipe.objective.kind == "dpo" else 0  # the reference reads every row too
     if settings.device == "cpu":
-        per_token = (6 if recipe.adaptation.kind == "full" else 4) * model.parameters
-        return per_token / (FLOPS_PER_CORE * max(1, machine.cores))
+        return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))
     card = card_of(machine)
     length, recompute = settings.max_length, settings.checkpointing
     work = Work.of(model, recipe.adaptation, length=length, recompute=recompute)

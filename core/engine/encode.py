@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -20,7 +20,7 @@ from trl.chat_template_utils import (
 
 from core.dataset import Example
 from core.errors import DataError, ModelError
-from core.tokens import Piece, PieceKind, PreviewRow, TokenFacts
+from core.tokens import AnswerSide, Piece, PieceKind, PreviewRow, TokenFacts
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 IGNORED = -100
@@ -30,6 +30,27 @@ BATCH = 256
 Progress = Callable[[int, int], None]
 
 
+class Encoded(Protocol):
+    """What is learned at a time: a row, or a pair of rows."""
+
+    @property
+    def line(self) -> int:
+        """Where it stands in the file."""
+        ...
+
+    @property
+    def sides(self) -> tuple[Row, ...]:
+        """The sequences the model reads."""
+        ...
+
+    def learns(self, length: int) -> bool:
+        """Whether anything is left to learn within `length` tokens."""
+        ...
+
+
+AnyEncoded = TypeVar("AnyEncoded", bound=Encoded)
+
+
 @dataclass(frozen=True)
 class Row:
     """One encoded example; `trained` marks the tokens of the assistant's answers."""
@@ -37,6 +58,11 @@ class Row:
     line: int
     ids: list[int]
     trained: list[bool]
+
+    @property
+    def sides(self) -> tuple[Row, ...]:
+        """A row stands alone."""
+        return (self,)
 
     def cut(self, length: int) -> tuple[list[int], list[int]]:
         """Input ids and labels, at most `length` of each."""
@@ -112,7 +138,9 @@ def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example
     return [Row(example.line, list(ids), [bool(m) for m in mask]) for example, ids, mask in pairs]
 
 
-def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Row]]:
+def keep_trainable(
+    rows: Sequence[AnyEncoded], length: int
+) -> tuple[list[AnyEncoded], list[AnyEncoded]]:
     """Rows that teach something at this length, and rows that do not."""
     kept = [row for row in rows if row.learns(length)]
     lost = [row for row in rows if not row.learns(length)]
@@ -125,9 +153,10 @@ def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Ro
     return kept, lost
 
 
-def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFacts:
+def count(rows: Sequence[Encoded], length: int, heldout: int, note: str) -> TokenFacts:
     """Figures over the training rows, before rows without anything to learn are left out."""
-    sizes = np.array([len(row.ids) for row in rows])
+    sides = [row.sides for row in rows]
+    sizes = np.array([len(side.ids) for pair in sides for side in pair])
     lost = [row.line for row in rows if not row.learns(length)]
     median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
     return TokenFacts(
@@ -135,21 +164,24 @@ def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFac
         rows=len(rows),
         heldout=heldout,
         tokens=int(np.minimum(sizes, length).sum()),
-        trained=sum(sum(row.trained[1:length]) for row in rows),
+        trained=sum(sum(side.trained[1:length]) for pair in sides for side in pair),
         median=median,
         p95=p95,
         p99=p99,
         longest=int(sizes.max()),
-        cut=int((sizes > length).sum()),
+        cut=sum(any(len(side.ids) > length for side in pair) for pair in sides),
         untrained=len(lost),
         untrained_lines=tuple(lost[:20]),
         template_note=note,
     )
 
 
-def show(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> PreviewRow:
+def show(
+    tokenizer: PreTrainedTokenizerBase, row: Row, length: int, answer: AnswerSide = ""
+) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
-    return PreviewRow(line=row.line, pieces=tuple(_pieces(tokenizer, row, length)))
+    pieces = tuple(_pieces(tokenizer, row, length))
+    return PreviewRow(line=row.line, answer=answer, pieces=pieces)
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:

@@ -27,8 +27,8 @@ from core.engine.emit import Voice, versions
 from core.engine.faults import explain, out_of_memory
 from core.engine.load import load_model
 from core.engine.peak import forget_peak, peak_of_this_process
-from core.engine.run import Job, build_trainer, make_dataset, open_job, read_rows
-from core.engine.trainer import Trainer, Watch
+from core.engine.run import Job, build_trainer, open_job, read_rows
+from core.engine.trainer import Watch, Watched
 from core.engine.wishes import Wishes
 from core.machine import gpu_used_by_this_process, read_machine
 from core.memory.correction import device_name
@@ -116,8 +116,8 @@ class Meter:
         }
 
 
-class Attempt(Trainer):
-    """The run's trainer on rows in a fixed order, with a clock, without evaluation."""
+class Attempt(Watched):
+    """Goes in front of the run's trainer: rows in a fixed order, a clock, no evaluation."""
 
     meter: Meter
 
@@ -174,10 +174,10 @@ def measure(recipe: Recipe, settings: Settings, folder: Path) -> Measured:
 
 def _try(job: Job, meter: Meter) -> float:
     """Train on the chosen rows; returns what an average micro-batch of the run computes."""
-    folder, joined = models.resolve(job.recipe.model), job.recipe.objective.packing
-    tokenizer, corpus = read_rows(job, folder)
-    data = make_dataset(job, corpus)
-    lengths = [len(ids) for ids in data["input_ids"]]
+    folder, joined = models.resolve(job.recipe.model), job.recipe.objective.packs
+    tokenizer, lesson = read_rows(job, folder)
+    data = lesson.dataset()
+    lengths = lesson.lengths(data)
     size = min(job.settings.micro_batch, len(lengths))
     batches = choose(lengths, size, job.recipe.training.seed, joined=joined)
     chosen = batches.longest + batches.usual
@@ -188,7 +188,8 @@ def _try(job: Job, meter: Meter) -> float:
     meter.begin()
     model = load_model(folder, job.recipe, job.settings)
     set_seed(job.recipe.training.seed)
-    trainer = build_trainer(Attempt, job, _watch(job), model, tokenizer, data.select(rows))
+    kind: type[Attempt] = type("Trial", (Attempt, lesson.trainer), {})
+    trainer = build_trainer(kind, job, _watch(job), model, tokenizer, lesson, data.select(rows))
     trainer.meter = meter
     trainer.train()
     return batches.typical

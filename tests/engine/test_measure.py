@@ -14,6 +14,7 @@ import pytest
 
 from core import asking, durable, launch, models
 from core.engine.emit import Voice
+from core.engine.encode import encode
 from core.engine.faults import Stopped
 from core.engine.load import load_tokenizer
 from core.engine.measure import choose, measure
@@ -42,7 +43,7 @@ def settings_of(recipe: Recipe) -> Settings:
 def lengths_of(recipe: Recipe) -> list[int]:
     """Tokens of the rows to learn from, longest first."""
     tokenizer = load_tokenizer(models.resolve(recipe.model))
-    corpus = gather(recipe, tokenizer, lambda *_: None, lambda *_: None)
+    corpus = gather(recipe, tokenizer, encode, lambda *_: None, lambda *_: None)
     return sorted((len(row.ids) for row in corpus.train), reverse=True)
 
 

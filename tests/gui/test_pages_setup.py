@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 from core.choices import Checks, Training
 from core.errors import HubError
 from core.hub import Found
+from core.objectives import OBJECTIVES
 from core.places import SAMPLE
 from core.tokens import Piece, Preview, PreviewRow, TokenFacts
 from gui.forms import Form
@@ -80,6 +81,20 @@ def test_the_example_is_one_click(
     assert session.recipe.data.path
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert session.plan.ready
+
+
+def test_every_goal_is_a_card_and_brings_its_own_fields(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    goals, parameters = show(GoalPage), show(HyperparametersPage)
+    assert isinstance(goals, GoalPage)
+    assert isinstance(parameters, HyperparametersPage)
+    assert list(goals.options) == [kind.model_fields["kind"].default for kind in OBJECTIVES]
+    qtbot.mouseClick(goals.options["dpo"], Qt.MouseButton.LeftButton)
+    assert session.recipe.objective.kind == "dpo"
+    assert goals.options["dpo"].isChecked()
+    (form,) = [form for form in parameters.forms if form.prefix == "objective"]
+    assert list(form.rows) == ["beta", "loss_type"]
 
 
 def test_the_model_page_tells_facts_and_trouble(
