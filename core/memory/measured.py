@@ -120,6 +120,7 @@ class Measured(Value):
                 "total": self.reserved_bytes + outside,
                 "method": "measured",
                 "band": BAND,
+                "note": "",
                 "host": self.host_bytes if self.cuda else 0,
             }
         )
