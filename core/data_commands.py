@@ -155,7 +155,8 @@ def _token_line(tokens: TokenFacts) -> str:
     return (
         f"Tokens per row: median {tokens.median:,}, 95 % below {tokens.p95:,}, 99 % below "
         f"{tokens.p99:,}, longest {tokens.longest:,}. At {tokens.max_length:,} tokens "
-        f"{tokens.cut:,} rows lose their end and {tokens.untrained:,} have nothing to learn."
+        f"{tokens.cut:,} rows lose their end and {tokens.untrained:,} have nothing to learn; the "
+        f"end of the answer is learned in {tokens.ended:,} of {tokens.rows:,}."
     )
 
 

@@ -15,7 +15,7 @@ from core.errors import DataError, Problem
 from core.findings import DataFinding, Survey
 from core.formats import Message, RowError
 from core.reading import digest_of
-from core.recognise import Opened, open_rows
+from core.recognise import Opened, alternatives, open_rows
 from core.value import Value
 
 __all__ = [
@@ -54,6 +54,8 @@ class DataFacts(Value):
     format: str
     confidence: float
     reason: str
+    alternatives: dict[str, float] = Field({})
+    """Other formats that fit the first rows, and how well."""
     columns: tuple[str, ...] = ()
     mapping: dict[str, str] = Field({})
     problems: tuple[DataFinding, ...] = ()
@@ -91,6 +93,7 @@ def facts_of(opened: Opened, survey: Survey) -> DataFacts:
         format=opened.format.name,
         confidence=opened.match.confidence,
         reason=opened.match.reason,
+        alternatives=alternatives(opened),
         columns=opened.columns,
         mapping=opened.match.mapping,
         problems=survey.findings(),

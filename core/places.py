@@ -39,6 +39,11 @@ def runs_home() -> Path:
     return data_home() / "runs"
 
 
+def datasets_home() -> Path:
+    """Where copies of datasets go that cannot lie beside the original."""
+    return data_home() / "datasets"
+
+
 def models_home() -> Path:
     """Where downloaded models are kept."""
     return data_home() / "models"
@@ -63,6 +68,12 @@ def _cache_home() -> Path:
     if os.environ.get("TUNESMITH_HOME"):
         return data_home() / "cache"
     return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False))
+
+
+def portable(path: Path) -> str:
+    """The other way round: a path as a recipe should hold it."""
+    shipped = sample("")
+    return f"{SAMPLE}{path.name}" if path.parent == shipped else str(path)
 
 
 def expand(path: str | Path) -> Path:

@@ -6,6 +6,17 @@ from typing import Literal
 
 from core.value import Value
 
+LENGTHS = (512, 1024, 2048, 4096)
+"""Maximum lengths that people choose from."""
+
+
+class AtLength(Value):
+    """What another maximum length would do to the training rows."""
+
+    length: int
+    cut: int
+    untrained: int
+
 
 class TokenFacts(Value):
     """Counted by the engine's own encoding at one maximum length, never guessed.
@@ -30,6 +41,11 @@ class TokenFacts(Value):
     """Rows without a single trained token at this length: they teach nothing."""
     untrained_lines: tuple[int, ...] = ()
     """Where they stand in the file, the first twenty."""
+    ended: int = 0
+    """Rows whose last answer is whole, so that its end is learned."""
+    end_token: str = ""
+    """The last token that is learned, as text: the sign to stop."""
+    at_lengths: tuple[AtLength, ...] = ()
     template_note: str = ""
     """What was done to the chat template so that answers can be told from questions."""
 

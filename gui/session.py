@@ -170,6 +170,11 @@ class Session(QObject):
         self.untraced.emit(error)
         self._replan()
 
+    def read_again(self) -> None:
+        """The dataset's files are not what they were."""
+        self._look_at_data()
+        self._replan()
+
     def _look_at_model(self) -> None:
         """Reading headers takes milliseconds, so this needs no background."""
         self.facts = self.facts.model_copy(update={"model": None, "tokens": None})

@@ -29,12 +29,14 @@ models formats
 adapt objectives choices
 recipe catalog
 reading findings jsonl
+copies
 recognise
 dataset tokens history
 doctor
 checkup
 mending
 parting
+origins excerpts
 memory
 settle
 problems

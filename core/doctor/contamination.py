@@ -32,6 +32,7 @@ class Contamination(Check):
     """
 
     code = "contamination"
+    title = "Passages of a benchmark"
     what = "hold a passage of the benchmark"
     why = (
         "A model that has learned the benchmark scores on it by memory. Compared are runs of words "

@@ -20,7 +20,15 @@ from trl.chat_template_utils import (
 
 from core.dataset import Example
 from core.errors import DataError, ModelError
-from core.tokens import AnswerSide, Piece, PieceKind, PreviewRow, TokenFacts
+from core.tokens import (
+    LENGTHS,
+    AnswerSide,
+    AtLength,
+    Piece,
+    PieceKind,
+    PreviewRow,
+    TokenFacts,
+)
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 IGNORED = -100
@@ -69,6 +77,12 @@ class Row:
         ids = self.ids[:length]
         kept = zip(ids, self.trained, strict=False)
         return ids, [token if learn else IGNORED for token, learn in kept]
+
+    @property
+    def end(self) -> int:
+        """Where the last trained token stands; -1 without any."""
+        backwards = reversed(range(len(self.trained)))
+        return next((place for place in backwards if self.trained[place]), -1)
 
     def learns(self, length: int) -> bool:
         """Whether anything is trained within `length` tokens; the first is never predicted."""
@@ -153,7 +167,9 @@ def keep_trainable(
     return kept, lost
 
 
-def count(rows: Sequence[Encoded], length: int, heldout: int, note: str) -> TokenFacts:
+def count(
+    rows: Sequence[Encoded], length: int, heldout: int, note: str, end_token: str = ""
+) -> TokenFacts:
     """Figures over the training rows, before rows without anything to learn are left out."""
     sides = [row.sides for row in rows]
     sizes = np.array([len(side.ids) for pair in sides for side in pair])
@@ -169,11 +185,30 @@ def count(rows: Sequence[Encoded], length: int, heldout: int, note: str) -> Toke
         p95=p95,
         p99=p99,
         longest=int(sizes.max()),
-        cut=sum(any(len(side.ids) > length for side in pair) for pair in sides),
+        cut=_count_cut(rows, length),
         untrained=len(lost),
         untrained_lines=tuple(lost[:20]),
+        ended=sum(all(0 < side.end < length for side in pair) for pair in sides),
+        end_token=end_token,
+        at_lengths=tuple(_at(rows, each) for each in LENGTHS),
         template_note=note,
     )
+
+
+def _at(rows: Sequence[Encoded], length: int) -> AtLength:
+    untrained = sum(not row.learns(length) for row in rows)
+    return AtLength(length=length, cut=_count_cut(rows, length), untrained=untrained)
+
+
+def _count_cut(rows: Sequence[Encoded], length: int) -> int:
+    return sum(any(len(side.ids) > length for side in row.sides) for row in rows)
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> str:
+    """The token that ends the first answer that is learned, as text."""
+    sides = (side for row in rows for side in row.sides)
+    last = next((side.ids[side.end] for side in sides if side.end > 0), None)
+    return "" if last is None else str(tokenizer.decode([last]))
 
 
 def show(

@@ -27,7 +27,9 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     encoded = _encode(tokenizer, train)
     length = recipe.training.max_length
     return Preview(
-        tokens=encode.count(encoded, length, len(heldout), note),
+        tokens=encode.count(
+            encoded, length, len(heldout), note, encode.end_token(tokenizer, encoded)
+        ),
         rows=tuple(
             encode.show(tokenizer, side, length, answer)
             for row in encoded[:rows]

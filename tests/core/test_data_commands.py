@@ -44,7 +44,9 @@ def test_inspect_tells_every_format(format: Any, capsys: pytest.CaptureFixture[s
     assert found["mapping"].keys() >= set(format.required)
     assert set(found["mapping"].values()) <= set(found["columns"])
     fault = next(p for p in found["problems"] if p["severity"] == "error")
-    assert fault.keys() == {"code", "severity", "count", "rows", "text", "fix", "mendable"}
+    assert fault.keys() == {
+        "code", "severity", "title", "count", "rows", "partners", "text", "fix", "mendable",
+    }  # fmt: skip
     assert (fault["count"], fault["rows"]) == (1, [4])
 
 
@@ -64,7 +66,7 @@ def test_inspect_speaks_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert status == 0
     assert "Data: 60 rows of the format prompts" in out
     assert "Learned by: Imitate examples (SFT)." in out
-    assert "warning: 1 row hold a mail address" in out
+    assert "warning: 1 row holds a mail address" in out
     assert "(line 5)" in out
     assert "Fix: Puts [EMAIL]" in out
     assert "60 rows: too few to rely on" in out

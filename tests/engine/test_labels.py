@@ -9,7 +9,7 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
 from core.engine.emit import Voice
-from core.engine.encode import IGNORED, encode, prepare_template, show
+from core.engine.encode import IGNORED, count, encode, end_token, prepare_template, show
 from core.engine.load import load_model, load_tokenizer
 from core.engine.rows import read
 from core.engine.run import Job, read_rows
@@ -70,3 +70,20 @@ def test_shown_pieces_are_the_text_with_its_kinds(recipe: Recipe) -> None:
     shown = show(tokenizer, row, len(row.ids) - 3)
     assert "Grüße 🎉 naïve" in "".join(piece.text for piece in shown.pieces)
     assert {piece.kind for piece in shown.pieces} == {"trained", "context", "cut"}
+
+
+def test_the_audit_counts_what_every_length_cuts(recipe: Recipe) -> None:
+    tokenizer = load_tokenizer(starter())
+    note = prepare_template(tokenizer)
+    rows = encode(tokenizer, read(recipe)[0])
+    sizes = sorted(len(row.ids) for row in rows)
+    length = sizes[len(sizes) // 2]
+    facts = count(rows, length, 0, note, end_token(tokenizer, rows))
+    assert facts.end_token == "<|im_end|>"
+    assert facts.ended == sum(row.end < length for row in rows)
+    assert 0 < facts.ended < facts.rows
+    assert [at.length for at in facts.at_lengths] == [512, 1024, 2048, 4096]
+    assert [at.cut for at in facts.at_lengths] == [
+        sum(size > at.length for size in sizes) for at in facts.at_lengths
+    ]
+    assert facts.at_lengths[0].untrained == sum(not row.learns(512) for row in rows)

@@ -165,7 +165,8 @@ def test_a_dropped_file_is_read_and_recognised(
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert page.certainty.text() == "100% sure"
     assert "mine.jsonl" in page.zone.words.text()
-    assert [n.text() for n in page.findings.findChildren(Notice)]
+    qtbot.waitUntil(lambda: page.doctor.health is not None)
+    assert "Exact copies" in [view.title for view in page.card.views]
 
 
 def test_unknown_columns_are_mapped_by_hand(
