@@ -44,7 +44,10 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--out", metavar="DIR", help="folder of the run; it must be new or empty")
     parser.add_argument("--resume", metavar="RUN", help="go on with a stopped or interrupted run")
-    _fast(parser)
+    parser.add_argument(
+        "--measure", action="store_true", help="take trial steps first, as on a GPU always"
+    )
+    parser.add_argument("--fast", action="store_true", help="neither count tokens nor measure")
 
 
 def _runs(parser: argparse.ArgumentParser) -> None:

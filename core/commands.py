@@ -5,11 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import dataset, durable, hub, launch, models, places, recipe
+from core import catalog, dataset, durable, hub, launch, places, recipe
 from core.describe import (
     data_lines,
     failure,
-    plan_lines,
     problem_lines,
     result_document,
     tell_result,
@@ -17,7 +16,9 @@ from core.describe import (
 from core.errors import CoreError, RecipeError, RunError
 from core.launch import Engine
 from core.machine import read_machine
+from core.memory import correction
 from core.plan import Facts, make_plan
+from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
@@ -30,7 +31,7 @@ def demo(arguments: Namespace, terminal: Terminal) -> int:
     """The main job on the starter model and sample data."""
     chosen = recipe.load(example("tickets"))
     terminal.say("Teaching the starter model to read customers' messages; this takes minutes.")
-    return _start(chosen, arguments.out, terminal, count=False)
+    return _start(chosen, arguments.out, terminal, fast=True)
 
 
 def new(arguments: Namespace, terminal: Terminal) -> int:
@@ -38,7 +39,7 @@ def new(arguments: Namespace, terminal: Terminal) -> int:
     source = example(arguments.example) if arguments.example else None
     text = source.read_text(encoding="utf-8") if source else Recipe().to_yaml()
     if arguments.output:
-        _write_new(Path(arguments.output), text)
+        write_new(Path(arguments.output), text)
         terminal.say(f"Wrote {arguments.output}. Check it with `tunesmith check` before a run.")
     else:
         terminal.say(text.rstrip("\n"))
@@ -55,7 +56,8 @@ def example(name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _write_new(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet. Raises CoreError."""
     if path.exists():
         raise CoreError(f"{path} exists already.", hint="Choose another name with -o.")
     try:
@@ -91,9 +93,11 @@ def _anchored(path: str, folder: Path) -> str:
 
 def gather(chosen: Recipe, *, count: bool) -> Facts:
     """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
+    machine = read_machine(places.runs_home())
     facts = Facts(
-        machine=read_machine(places.runs_home()),
-        model=models.look(models.resolve(chosen.model)) if chosen.model else None,
+        machine=machine,
+        corrections=correction.recall(machine),
+        model=catalog.look(chosen.model) if chosen.model else None,
         data=_inspect(chosen, chosen.data.path),
         heldout=_inspect(chosen, chosen.data.heldout),
     )
@@ -139,11 +143,15 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.resume:
         opened = find_run(arguments.resume)
         return _finish(launch.resume(opened), terminal)
-    return _start(load(Path(arguments.recipe)), arguments.out, terminal, count=not arguments.fast)
+    chosen, fast = load(Path(arguments.recipe)), arguments.fast
+    return _start(chosen, arguments.out, terminal, fast=fast, measure=arguments.measure)
 
 
-def _start(chosen: Recipe, out: str | None, terminal: Terminal, *, count: bool) -> int:
-    made = make_plan(chosen, gather(chosen, count=count))
+def _start(
+    chosen: Recipe, out: str | None, terminal: Terminal, *, fast: bool, measure: bool = False
+) -> int:
+    made = make_plan(chosen, gather(chosen, count=not fast))
+    made = made.model_copy(update={"measure": measure or (made.measure and not fast)})
     for line in problem_lines(tuple(p for p in made.problems if p.level != "blocker")):
         terminal.say(line)
     if not made.ready:

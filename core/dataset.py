@@ -39,6 +39,8 @@ class Example:
 
     line: int
     messages: list[Message]
+    rejected: list[Message] | None = None
+    """The same conversation with a worse last answer, of preferences."""
 
 
 class DataFacts(Value):
@@ -125,8 +127,9 @@ def usable(opened: Opened, survey: Survey) -> Iterator[tuple[Example, Mapping[st
         except RowError as error:
             survey.leave_out(line.number, error)
             continue
-        survey.add(line.number, messages, line.row)
-        yield Example(line.number, messages), line.row
+        rejected = opened.format.rejected(line.row, opened.match.mapping)
+        survey.add(line.number, messages, line.row, rejected or ())
+        yield Example(line.number, messages, rejected), line.row
 
 
 def _refuse_unusable(opened: Opened, survey: Survey) -> None:

@@ -1,6 +1,7 @@
 """The fetch process: the only one with network and token. Writes only into the model store.
 
     python -I -m core.fetch get OWNER/NAME        python -I -m core.fetch search TEXT [LIMIT]
+    python -I -m core.fetch shape OWNER/NAME
 
 It says one JSON object per line on stdout: {"done", "total", "file"} while it goes on, then
 {"folder"}, {"found"} or {"error", "hint"}. Started and read by `core.hub`.
@@ -25,6 +26,7 @@ from filelock import FileLock, Timeout
 
 from core import durable
 from core.errors import HubError
+from core.fetch_shape import fetch_shape
 from core.hub_wire import Wire, endpoint, offline_wanted, refusal
 from core.machine import disk_free
 from core.models import hub_folder, is_hub_id
@@ -75,8 +77,7 @@ def get(model_id: str, wire: Wire, say: Say) -> Path:
     final = hub_folder(model_id)
     if final.is_dir():
         return final
-    listing = wire.ask(f"/api/models/{model_id}/revision/main", model_id, blobs="true")
-    commit, files = str(listing.get("sha", "")), list(_wanted(model_id, listing))
+    commit, files = _listed(model_id, wire)
     aside = final.parent / f".fetching-{final.name}"
     aside.mkdir(parents=True, exist_ok=True)
     try:
@@ -90,6 +91,12 @@ def get(model_id: str, wire: Wire, say: Say) -> Path:
             f"{model_id} is already being downloaded.", hint="Wait for the other download."
         ) from error
     return final
+
+
+def _listed(model_id: str, wire: Wire) -> tuple[str, list[Remote]]:
+    """The newest commit, and its files."""
+    listing = wire.ask(f"/api/models/{model_id}/revision/main", model_id, blobs="true")
+    return str(listing.get("sha", "")), list(_wanted(model_id, listing))
 
 
 def _wanted(model_id: str, listing: dict[str, Any]) -> Iterator[Remote]:
@@ -293,7 +300,13 @@ def _obey(arguments: Sequence[str]) -> None:
         return
     if not is_hub_id(text):
         raise HubError(f"{text!r:.80} is not a model id.", hint="Ids are written owner/name.")
-    _say({"folder": str(get(text, Wire(_token()), _say))})
+    wire = Wire(_token())
+    if command == "shape":
+        commit, files = _listed(text, wire)
+        sized = [(file.name, file.size) for file in files]
+        _say({"folder": str(fetch_shape(text, commit, sized, wire))})
+        return
+    _say({"folder": str(get(text, wire, _say))})
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -91,6 +91,10 @@ _LEFT_OUT = {
     "not_text": ("something else than text", "Put the value in quotes or delete these rows."),
     "broken_text": ("broken characters", "Export the data again as UTF-8."),
     "same_answers": ("better and worse answer are the same", "Make the answers differ."),
+    "two_questions": (
+        "better and worse answer belong to different questions",
+        "Give both conversations the same messages up to the last answer.",
+    ),
     "few_answers": ("fewer than two answers to rank", "Add answers or delete these rows."),
     "bad_tool_call": (
         "a tool call that cannot be read",
@@ -129,23 +133,32 @@ class Survey:
         self._left_out.setdefault(error.code, []).append(line)
         self._reasons.setdefault(error.code, f"line {line:,}: {error.reason}")
 
-    def add(self, line: int, messages: Sequence[Message], row: Mapping[str, Any]) -> None:
-        """Count a usable row."""
+    def add(
+        self,
+        line: int,
+        messages: Sequence[Message],
+        row: Mapping[str, Any],
+        rejected: Sequence[Message] = (),
+    ) -> None:
+        """Count a usable row; a pair counts with the characters of both its conversations."""
         self.rows += 1
-        chars = sum(len(message["content"]) for message in messages)
-        self._chars += chars
-        self.max_chars = max(self.max_chars, chars)
+        for side in (messages, rejected):
+            chars = sum(len(message["content"]) for message in side)
+            self._chars += chars
+            self.max_chars = max(self.max_chars, chars)
         self._json += is_json(messages[-1]["content"])
-        self._compare(line, messages)
+        self._compare(line, messages, rejected)
         if any("weight" in message for message in messages):
             self._weighted.append(line)
         if row.get("tools"):
             self._tools.append(line)
 
-    def _compare(self, line: int, messages: Sequence[Message]) -> None:
+    def _compare(self, line: int, messages: Sequence[Message], rejected: Sequence[Message]) -> None:
         question, answer = _hash(messages[:-1]), _hash(messages[-1:])
         if len(messages) == 1:
             question = answer
+        if rejected:  # one question may have many pairs; the same pair the other way round is odd
+            question += b"".join(sorted([answer, _hash(rejected[-1:])]))
         first, earlier = self._seen.setdefault(question, (answer, line))
         if earlier == line:
             return

@@ -51,9 +51,19 @@ def fetch_command(*arguments: str) -> list[str]:
 
 def search(text: str, limit: int = 20) -> list[Found]:
     """Text models that match, the most downloaded first. Raises HubError."""
+    return [Found.model_validate(entry) for entry in _asked("found", "search", text, str(limit))]
+
+
+def shape(model_id: str) -> None:
+    """Ask for a model's configuration and sizes, without its weights. Raises HubError."""
+    _asked("folder", "shape", model_id)
+
+
+def _asked(wanted: str, *arguments: str) -> Any:
+    """What a short job of the fetch process answers. Raises HubError."""
     try:
         done = subprocess.run(
-            fetch_command("search", text, str(limit)),
+            fetch_command(*arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SEARCH_SECONDS,
@@ -65,8 +75,8 @@ def search(text: str, limit: int = 20) -> list[Found]:
     for line in done.stdout.splitlines():
         answer = _decode(line)
         _raise_error(answer)
-        if "found" in answer:
-            return [Found.model_validate(entry) for entry in answer["found"]]
+        if wanted in answer:
+            return answer[wanted]
     raise _unexpected(done.stderr)
 
 

@@ -49,11 +49,25 @@ def models_home() -> Path:
     return data_home() / "models"
 
 
+def shapes_home() -> Path:
+    """Where shapes of models on the Hub are kept, for plans; may be deleted at any time."""
+    return _cache_home() / "shapes"
+
+
+def corrections_file() -> Path:
+    """What measurements on this computer say about estimates; may be deleted at any time."""
+    return data_home() / "measurements.json"
+
+
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
+    return _cache_home() / "traces"
+
+
+def _cache_home() -> Path:
     if os.environ.get("TUNESMITH_HOME"):
-        return data_home() / "cache" / "traces"
-    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False)) / "traces"
+        return data_home() / "cache"
+    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False))
 
 
 def portable(path: Path) -> str:

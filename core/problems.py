@@ -7,16 +7,21 @@ from collections.abc import Iterator
 
 from core.errors import Edit, Problem
 from core.numbers import show_bytes, show_number
+from core.objectives import OBJECTIVES
 from core.recipe import Recipe
 from core.settle import Draft, Facts, automatic_rate
 
 RATE_FACTOR = 10
 """A rate so many times the usual one is said to be too high."""
 CUT_SHARE = 0.05
+MACHINE = "machine"
+"""Where a problem is that lies in no field of the recipe, but in what it is planned for."""
 
 
 def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     """Everything Review lists, blockers first in spirit: missing, impossible, unwise."""
+    if facts.corrections.problem:
+        yield facts.corrections.problem
     yield from _missing(recipe, facts)
     yield from _device(recipe, facts)
     if facts.data is not None:
@@ -26,9 +31,9 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _quantised(facts)
         yield from _template(facts)
         yield from _length(recipe, facts)
+        yield from _memory(recipe, plan)
     if plan.settings is not None:
         yield from _rate(recipe, facts, plan)
-        yield from _memory(recipe, plan)
         yield from _duration(recipe, plan)
         yield from _disk(recipe, facts, plan)
 
@@ -52,6 +57,12 @@ def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 
 
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if facts.machine.planned:
+        yield _blocker(
+            MACHINE,
+            f"This is a plan for {facts.machine.gpus[0].name}, which is not in this computer. To "
+            "start here, choose this computer on the Memory page.",
+        )
     if recipe.training.device == "cuda" and not facts.machine.gpus:
         yield _blocker(
             "training.device",
@@ -69,11 +80,7 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     data = facts.data
     assert data is not None
-    if data.format not in recipe.objective.formats:
-        yield _blocker(
-            "data.format",
-            f"{recipe.objective.title} cannot learn from rows of the format {data.format!r}.",
-        )
+    yield from _format(recipe, facts)
     for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
         level = "tip" if finding.severity == "note" else "warning"
         where = "data.path" if finding in data.problems else "data.heldout"
@@ -92,9 +99,34 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
         )
 
 
+def _format(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    """Rows of a format that the objective cannot learn from, or cannot be measured on."""
+    title, known = recipe.objective.title, recipe.objective.formats
+    if facts.data and facts.data.format not in known:
+        fits = [kind for kind in OBJECTIVES if facts.data.format in kind.formats]
+        value = {"kind": fits[0].model_fields["kind"].default} if fits else None
+        yield _blocker(
+            "data.format",
+            f"{title} cannot learn from rows of the format {facts.data.format!r}.",
+            Edit(path="objective", value=value, label=f"Use {fits[0].title}") if fits else None,
+        )
+    if facts.heldout and facts.heldout.format not in known:
+        yield _blocker(
+            "data.heldout",
+            f"{title} cannot be measured on rows of the format {facts.heldout.format!r}.",
+        )
+
+
 def _weightless(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if not facts.model.bytes:
+    if not facts.model.here:
+        yield _blocker(
+            "model",
+            f"{facts.model.name} is not on this computer. Its shape is known, which is enough to "
+            "plan. To train, download it on the Model page or with `tunesmith fetch "
+            f"{facts.model.name}`.",
+        )
+    elif not facts.model.bytes:
         yield _blocker(
             "model",
             f"Of {facts.model.name} only the shape is known, which is enough to plan. To train, "
@@ -115,7 +147,7 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
 
 def _template(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if facts.model.template is None:
+    if facts.model.here and facts.model.template is None:
         yield _blocker(
             "model",
             f"{facts.model.name} has no chat template, so questions and answers cannot be told "
@@ -179,7 +211,7 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 
 def _memory(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
-    if not plan.limit or plan.needed <= plan.limit:
+    if plan.fit != "no":
         return
     yield _warning(
         "training.micro_batch",
@@ -206,8 +238,16 @@ def _memory_fix(recipe: Recipe) -> Edit | None:
 
 def _duration(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
     assert plan.settings is not None
+    if recipe.objective.kind == "dpo" and recipe.training.epochs > 1:
+        yield Problem(
+            level="tip",
+            where="training.epochs",
+            text="Pairs are usually seen once: with every further round the loss still falls, and "
+            "answers may run empty.",
+            fix=Edit(path="training.epochs", value=1, label="See each pair once"),
+        )
     seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
-    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:
+    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packs:
         yield _warning(
             "training.max_steps",
             f"{recipe.training.max_steps:,} steps see only {seen / plan.rows:.0%} of the rows.",

@@ -14,12 +14,13 @@ from pydantic import BaseModel, Field, ValidationError
 from core.adapt import Full, Lora, QLora
 from core.choices import Checks, Data, Training
 from core.errors import Problem, RecipeError, YamlError
-from core.objectives import SFT
+from core.objectives import DPO, SFT
 from core.value import Value
 from core.yamls import read_yaml
 
 AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
-_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT,)}
+AnyObjective = Annotated[SFT | DPO, Field(discriminator="kind")]
+_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT, DPO)}
 
 
 class Recipe(Value):
@@ -35,7 +36,7 @@ class Recipe(Value):
         description="starter, a folder with config.json and safetensors, or a Hub id.",
     )
     data: Data = Data()
-    objective: SFT = SFT()
+    objective: AnyObjective = SFT()
     adaptation: AnyAdaptation = Lora()
     training: Training = Training()
     checks: Checks = Checks()
@@ -127,7 +128,8 @@ def _sentence(where: str, kind: str, message: str, given: object) -> str:
 
 def _did_you_mean(where: str) -> str:
     *parents, leaf = where.split(".")
-    names = sorted(_field_names(Recipe()) | _field_names(Recipe(adaptation=QLora())))
+    every = (Recipe(), Recipe(adaptation=QLora()), Recipe(objective=DPO()))
+    names = sorted(set().union(*map(_field_names, every)))
     siblings = [n.split(".")[-1] for n in names if n.split(".")[:-1] == parents]
     for candidates in (siblings, [n.split(".")[-1] for n in names]):
         if close := difflib.get_close_matches(leaf, candidates, n=1):

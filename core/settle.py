@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 
+from core.catalog import Gpu, recognise_gpu
 from core.dataset import DataFacts
 from core.machine import Machine
 from core.memory import Bill, Item, Setup, estimate
+from core.memory.choice import Fits, verdict
+from core.memory.closed import CUDA_CONTEXT
+from core.memory.correction import Correction, Corrections, corrected, device_name
+from core.memory.cost import Work, tokens_per_second
+from core.memory.traced import Exact
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -48,9 +54,13 @@ class Draft(Value):
     trainable: int = 0
     rows: int = 0
     heldout: int = 0
+    tokens: int | None = None
+    """Tokens that all steps together read."""
     seconds: float | None = None
     settings: Settings | None = None
     decisions: tuple[Decision, ...] = ()
+    measure: bool = False
+    """Whether the run begins with trial steps, and ends at once if they do not fit."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -62,6 +72,13 @@ class Draft(Value):
         """The whole memory bill in bytes."""
         return self.bill.total if self.bill else 0
 
+    @property
+    def fit(self) -> Fits | None:
+        """Whether the device has room for the bill; None while either is unknown."""
+        if self.bill is None or not self.limit:
+            return None
+        return verdict(self.bill.total, self.limit, self.bill.band)
+
 
 class Facts(Value):
     """What is known of the outside world; None means not looked at yet."""
@@ -71,27 +88,67 @@ class Facts(Value):
     data: DataFacts | None = None
     heldout: DataFacts | None = None
     tokens: TokenFacts | None = None
+    exact: Exact | None = None
+    """The last traced step, whichever it was."""
+    corrections: Corrections = Corrections()
+    """What earlier measurements on this computer say about estimates."""
 
 
 def make_draft(recipe: Recipe, facts: Facts) -> Draft:
-    """The numbers of a recipe; without a model or data only the device is known."""
+    """The numbers of a recipe: without data the memory of full rows, without a model nothing."""
     bare = Draft(limit=_limit(recipe, facts.machine), device=_device_name(recipe, facts.machine))
-    if facts.model is None or facts.data is None:
+    if facts.model is None:
         return bare
     settings, decisions = settle(recipe, facts)
-    rows, heldout = split_sizes(recipe, facts)
-    return Draft(
-        bill=estimate(facts.model, recipe.adaptation, make_setup(recipe, facts, settings)),
-        limit=bare.limit,
-        device=bare.device,
-        parameters=facts.model.parameters,
-        trainable=recipe.adaptation.trainable(facts.model),
-        rows=rows,
-        heldout=heldout,
-        settings=settings,
-        decisions=tuple(decisions),
-        seconds=_seconds(recipe, facts, settings),
+    setup = make_setup(recipe, facts, settings)
+    draft = bare.model_copy(
+        update={
+            "bill": _bill(recipe, facts, setup),
+            "parameters": facts.model.parameters,
+            "trainable": recipe.adaptation.trainable(facts.model),
+            "decisions": tuple(decisions),
+        }
     )
+    return draft if facts.data is None else _with_rows(draft, recipe, facts, settings)
+
+
+def _bill(recipe: Recipe, facts: Facts, setup: Setup) -> Bill:
+    """Of the traced step where this very one was traced, else a formula's, corrected by what was
+    measured here before."""
+    assert facts.model is not None
+    quick = estimate(facts.model, recipe.adaptation, setup, _context(facts.machine))
+    exact = facts.exact
+    if exact is not None and exact.holds(facts.model.path, recipe.adaptation, setup):
+        return exact.found.bill(quick, setup)
+    return corrected(quick, _correction(recipe, facts, cuda=setup.cuda))
+
+
+def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -> Draft:
+    """What follows from the data: rows, steps, time."""
+    rows, heldout = split_sizes(recipe, facts)
+    settings = with_steps(recipe, settings, count_steps(recipe, facts))
+    decisions = draft.decisions
+    if recipe.checks.every is None:
+        often = f"{settings.every} steps"
+        because = "ten looks per run"
+        decisions += (Decision(name="Evaluate every", value=often, because=because),)
+    read = _tokens_read(recipe, facts, settings)
+    return draft.model_copy(
+        update={
+            "rows": rows,
+            "heldout": heldout,
+            "settings": settings,
+            "decisions": decisions,
+            "tokens": read,
+            "seconds": _seconds(recipe, facts, settings, read),
+            "measure": settings.device == "cuda",
+        }
+    )
+
+
+def _correction(recipe: Recipe, facts: Facts, *, cuda: bool) -> Correction | None:
+    device = device_name(facts.machine, cuda=cuda)
+    return facts.corrections.find(device, recipe.adaptation.kind)
 
 
 def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
@@ -113,9 +170,9 @@ def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
 
 
 def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
-    """Give every automatic value a number and a reason."""
+    """Give every automatic value that needs no data a number and a reason."""
     assert facts.model is not None
-    training, checks = recipe.training, recipe.checks
+    training = recipe.training
     device, bf16, decisions = _settle_device(recipe, facts.machine)
     rate = training.learning_rate
     if rate is None:
@@ -125,7 +182,7 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
-    fixed = Settings(
+    settings = Settings(
         device=device,
         bf16=bf16,
         learning_rate=rate,
@@ -134,10 +191,6 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
         accumulation=training.accumulation,
         checkpointing=checkpointing,
     )
-    settings = with_steps(recipe, fixed, count_steps(recipe, facts))
-    if checks.every is None:
-        often = f"{settings.every} steps"
-        decisions.append(Decision(name="Evaluate every", value=often, because="ten looks per run"))
     return settings, decisions
 
 
@@ -146,10 +199,14 @@ SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
 
 
 def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
-    """The usual rate of the method, raised for small models."""
+    """The usual rate of the method for the objective, raised for small models."""
     usual, source = recipe.adaptation.learning_rate
+    share, why = recipe.objective.rate_share
+    usual *= share
+    source = f"{source}; {why}" if why else source
     for size, factor in SIZE_STEPS:
         if model.parameters < size:
+            factor = min(factor, recipe.objective.most_raised)
             millions = f"{model.parameters / 1e6:.0f} M"
             return usual * factor, f"a model of only {millions} parameters learns with larger steps"
     return usual, source
@@ -159,7 +216,7 @@ def count_steps(recipe: Recipe, facts: Facts) -> int:
     """Optimizer steps of the whole run, as far as rows and tokens are known."""
     rows, _ = split_sizes(recipe, facts)
     counted = tokens(recipe, facts)
-    if recipe.objective.packing and counted.rows:
+    if recipe.objective.packs and counted.rows:
         rows = math.ceil(rows * counted.mean / recipe.training.max_length)
     return steps_for(recipe, rows)
 
@@ -212,10 +269,16 @@ def _settle_checkpointing(
     assert facts.model is not None
     setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
     setup = setup.model_copy(update=_rows(recipe, facts))
-    need = estimate(facts.model, recipe.adaptation, setup).total
-    if need <= 0.9 * _limit(recipe, facts.machine):
+    bill = _bill(recipe, facts, setup)
+    if verdict(bill.total, _limit(recipe, facts.machine), bill.band) == "fits":
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
+
+
+def setup_of(recipe: Recipe, facts: Facts) -> Setup:
+    """The step that a run takes on its longest rows, with automatic values made concrete."""
+    settings, _ = settle(recipe, facts)
+    return make_setup(recipe, facts, settings)
 
 
 def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
@@ -246,10 +309,12 @@ def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
     TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
     """
     training = recipe.training
-    if recipe.objective.packing:
+    if recipe.objective.packs:
         return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
-    longest = max(1, tokens(recipe, facts).longest)
     ragged = training.micro_batch > 1
+    if facts.data is None:
+        return {"padded": ragged}
+    longest = max(1, tokens(recipe, facts).longest)
     return {"length": min(training.max_length, longest), "padded": ragged}
 
 
@@ -269,11 +334,41 @@ FLOPS_PER_CORE = 25e9
 """Sustained 32-bit multiply-adds of one current CPU core in training, measured on small models."""
 
 
-def _seconds(recipe: Recipe, facts: Facts, settings: Settings) -> float | None:
-    """A rough time on a CPU; None on a GPU, where a guess would mislead."""
-    if settings.device != "cpu" or facts.model is None:
-        return None
-    counted = tokens(recipe, facts)
-    seen = counted.mean * settings.steps * settings.micro_batch * settings.accumulation
-    per_token = (6 if recipe.adaptation.kind == "full" else 4) * facts.model.parameters
-    return seen * per_token / (FLOPS_PER_CORE * max(1, facts.machine.cores))
+def _tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
+    """Tokens of all steps; packed sequences are full."""
+    full = recipe.objective.packs
+    mean = settings.max_length if full else tokens(recipe, facts).mean
+    return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
+
+
+def card_of(machine: Machine) -> Gpu | None:
+    """The first GPU as the catalogue knows it; None without one, or when it is unknown."""
+    return recognise_gpu(machine.gpus[0].name, machine.gpus[0].total) if machine.gpus else None
+
+
+def _context(machine: Machine) -> int:
+    card = card_of(machine)
+    return card.context_bytes if card else CUDA_CONTEXT
+
+
+def _seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> float | None:
+    """A rough time, corrected by what was measured here; None on a card that nobody knows."""
+    assert facts.model is not None
+    per_token = token_seconds(recipe, facts.model, facts.machine, settings)
+    known = _correction(recipe, facts, cuda=settings.device == "cuda")
+    ratio = known.seconds if known else None
+    return read * per_token * (ratio or 1.0) if per_token is not None else None
+
+
+def token_seconds(
+    recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
+) -> float | None:
+    """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
+    passes = 6 if recipe.adaptation.kind == "full" else 4
+    passes += 2 if recipe.objective.kind == "dpo" else 0  # the reference reads every row too
+    if settings.device == "cpu":
+        return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))
+    card = card_of(machine)
+    length, recompute = settings.max_length, settings.checkpointing
+    work = Work.of(model, recipe.adaptation, length=length, recompute=recompute)
+    return 1 / tokens_per_second(work, card) if card else None

@@ -19,7 +19,10 @@ class AtLength(Value):
 
 
 class TokenFacts(Value):
-    """Counted by the engine's own encoding at one maximum length, never guessed."""
+    """Counted by the engine's own encoding at one maximum length, never guessed.
+
+    Of a pair both conversations are counted, each with a length of its own.
+    """
 
     max_length: int
     rows: int
@@ -48,7 +51,7 @@ class TokenFacts(Value):
 
     @property
     def mean(self) -> float:
-        """Average tokens of a training row."""
+        """Average tokens of a training row, or of both sides of a pair."""
         return self.tokens / self.rows if self.rows else 0.0
 
 
@@ -73,6 +76,8 @@ def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> Toke
 
 
 PieceKind = Literal["trained", "context", "cut"]
+AnswerSide = Literal["", "chosen", "rejected"]
+"""Which answer of a pair; empty where there is only one."""
 
 
 class Piece(Value):
@@ -83,9 +88,10 @@ class Piece(Value):
 
 
 class PreviewRow(Value):
-    """One row exactly as the model will see it."""
+    """One row exactly as the model will see it; a pair is shown as two."""
 
     line: int
+    answer: AnswerSide = ""
     pieces: tuple[Piece, ...]
 
 

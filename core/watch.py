@@ -13,8 +13,8 @@ from typing import Any
 from tqdm import tqdm
 
 from core import launch
-from core.events import Evaluated, Event, Phase, Step, Warned
-from core.history import PHASES, History, Outcome
+from core.events import Evaluated, Event, Phase, Preflight, Step, Warned
+from core.history import PHASES, History, Outcome, preflight_sentence
 from core.hub import Fetch
 from core.launch import Engine
 from core.numbers import show_bytes, show_duration
@@ -62,6 +62,8 @@ def _line(event: Event, story: History) -> str:
     match event:
         case Phase() if story.phase is None or event.name != story.phase.name:
             return f"{PHASES[event.name]} ..."
+        case Preflight():
+            return preflight_sentence(event)
         case Evaluated():
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from annotated_types import Ge
+
+from core.catalog import CatalogModel, models
+from core.choices import Training
 from core.errors import Edit
+from core.memory import Setup
 from core.plan import Facts
 from core.recipe import Recipe
-from core.settle import make_draft
+from core.settle import make_draft, setup_of, tokens
 from core.value import Value
 
 WORTH = 0.02
@@ -31,6 +36,12 @@ class Saving(Value):
     changes: str = ""
     """What else changes, when the result is not the same."""
 
+    @property
+    def price(self) -> str:
+        """What it costs, in a few words."""
+        slower = f"about {self.slower:.0%} slower" if self.slower else ""
+        return ", ".join(filter(None, (slower, self.changes))) or "same result"
+
 
 def savings(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     """Single changes that need less memory, the largest saving first."""
@@ -48,13 +59,27 @@ def ladder(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     limit = make_draft(recipe, facts).limit
     steps: list[Saving] = []
     while limit and needed(recipe, facts) > limit:
-        ways = savings(recipe, facts)
-        same = [way for way in ways if not way.changes] or list(ways)
-        if not same:
+        way = _gentlest(recipe, facts)
+        if way is None:
             return ()
-        steps.append(same[0])
-        recipe = recipe.edit(same[0].edit.path, same[0].edit.value)
+        steps.append(way)
+        recipe = recipe.edit(way.edit.path, way.edit.value)
     return tuple(steps)
+
+
+def _gentlest(recipe: Recipe, facts: Facts) -> Saving | None:
+    """The largest saving that leaves the result the same, else the largest of all."""
+    ways = savings(recipe, facts)
+    return next((way for way in ways if not way.changes), ways[0] if ways else None)
+
+
+def advice(recipe: Recipe, facts: Facts) -> str:
+    """What to do about a run that was tried and does not fit, whatever the estimate says."""
+    first = _gentlest(recipe, facts)
+    ways = ladder(recipe, facts) or ((first,) if first else ())
+    if not ways:
+        return "Close other programs, or choose a smaller model."
+    return f"{'; then '.join(way.edit.label for way in ways)}."
 
 
 def needed(recipe: Recipe, facts: Facts, edit: Edit | None = None) -> int:
@@ -73,19 +98,45 @@ def curve(
 def largest(recipe: Recipe, facts: Facts, path: str, top: int) -> int:
     """The largest value up to `top` that fits the device, by bisection; 0 when none does."""
     limit = make_draft(recipe, facts).limit
-    low, high = 0, top + 1
+    least = _least(path)
+    low, high = least - 1, top + 1
     while high - low > 1:
         middle = (low + high) // 2
         fits = _at(recipe, facts, path, middle) <= limit
         low, high = (middle, high) if fits else (low, middle)
-    return low
+    return low if low >= least else 0
+
+
+def _least(path: str) -> int:
+    """The smallest value that a recipe takes."""
+    bounds = Training.model_fields[path.removeprefix("training.")].metadata
+    return next(int(str(bound.ge)) for bound in bounds if isinstance(bound, Ge))
+
+
+def largest_model(recipe: Recipe, facts: Facts) -> CatalogModel | None:
+    """The largest model of the catalogue that fits the device by the same method; None if none."""
+    limit = make_draft(recipe, facts).limit
+    for known in sorted(models(), key=lambda known: -known.counted):
+        if needed(recipe, facts.model_copy(update={"model": known.facts()})) <= limit:
+            return known
+    return None
+
+
+def setup_at(recipe: Recipe, facts: Facts, path: str, value: int) -> Setup:
+    """The step with another value of a field."""
+    return setup_of(recipe.edit(path, value), _facts_at(recipe, facts, path, value))
 
 
 def _at(recipe: Recipe, facts: Facts, path: str, value: int) -> int:
-    if path == LENGTH and facts.tokens is not None:
-        long = facts.tokens.model_copy(update={"longest": value})
-        facts = facts.model_copy(update={"tokens": long})
-    return needed(recipe, facts, Edit(path=path, value=value))
+    return needed(recipe, _facts_at(recipe, facts, path, value), Edit(path=path, value=value))
+
+
+def _facts_at(recipe: Recipe, facts: Facts, path: str, value: int) -> Facts:
+    """Rows are taken to be as long as the length allows."""
+    if path != LENGTH or facts.data is None:
+        return facts
+    long = tokens(recipe, facts).model_copy(update={"longest": value})
+    return facts.model_copy(update={"tokens": long})
 
 
 def _ways(recipe: Recipe) -> Iterator[Saving]:

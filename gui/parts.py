@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from PySide6.QtCore import QPoint, QSize, Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -140,6 +141,32 @@ class Pile(QWidget):
         for widget in widgets:
             self._column.addWidget(widget)
         self.setVisible(bool(widgets))
+
+
+class WhenSeen(QWidget):
+    """Something costly to draw: drawn when it is seen, and only then."""
+
+    _stale = True
+
+    def refresh(self) -> None:
+        """What is shown changed: draw it now, or once this is seen."""
+        self._stale = True
+        if self.isVisible():
+            self._catch_up()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what changed meanwhile."""
+        super().showEvent(event)
+        if self._stale:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._stale = False
+        self.draw()
+
+    def draw(self) -> None:
+        """Show what there is now."""
+        raise NotImplementedError
 
 
 class Disclosure(QWidget):

@@ -7,12 +7,18 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from core import dataset, launch, models
+from core import dataset, launch
+from core.catalog import Gpu, look
 from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
+from core.exact import trace
 from core.machine import Machine
+from core.memory.correction import recall
+from core.memory.traced import Exact, Request
+from core.offers import planned_for
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
+from core.settle import setup_of
 from core.tokens import Preview
 from gui.background import Task
 
@@ -33,11 +39,14 @@ class Session(QObject):
     """A model or dataset cannot be used: "model" or "data", CoreError or None when it is fine."""
     previewed = Signal(object)
     """Rows as the model will see them (Preview), or a CoreError."""
+    untraced = Signal(object)
+    """The step could not be traced (CoreError)."""
 
     def __init__(self, machine: Machine, recipe: Recipe, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.recipe = recipe
-        self.facts = Facts(machine=machine)
+        self.machine = machine
+        self.facts = Facts(machine=machine, corrections=recall(machine))
         self.plan: Plan = make_plan(recipe, self.facts)
         self.preview: Preview | CoreError | None = None
         self.troubles: dict[str, CoreError] = {}
@@ -128,6 +137,39 @@ class Session(QObject):
         self._look_at_model()
         self._replan()
 
+    def plan_for(self, gpu: Gpu | None) -> None:
+        """Plan for a GPU that is not here; None plans for this computer again."""
+        machine = planned_for(self.machine, gpu) if gpu else self.machine
+        self.facts = self.facts.model_copy(update={"machine": machine})
+        self._replan()
+
+    @property
+    def tracing(self) -> bool:
+        """Whether a step is being traced right now."""
+        return "trace" in self._tasks
+
+    def trace(self) -> None:
+        """Trace the step of the recipe as it is now; the plan takes the figures over."""
+        model, adaptation = self.facts.model, self.recipe.adaptation
+        if model is None:
+            return
+        setup = setup_of(self.recipe, self.facts)
+        request = Request(model=model.path, adaptation=adaptation, setup=setup)
+        task = Task(self, lambda: Exact(request=request, found=trace(model, adaptation, setup)))
+        self._forget("trace")
+        self._tasks["trace"] = task.then(self._traced).failed(self._untraced).start()
+        self._replan()
+
+    def _traced(self, exact: Exact) -> None:
+        self._tasks.pop("trace", None)
+        self.facts = self.facts.model_copy(update={"exact": exact})
+        self._replan()
+
+    def _untraced(self, error: CoreError) -> None:
+        self._tasks.pop("trace", None)
+        self.untraced.emit(error)
+        self._replan()
+
     def read_again(self) -> None:
         """The dataset's files are not what they were."""
         self._look_at_data()
@@ -139,7 +181,7 @@ class Session(QObject):
         self._say("model", None)
         try:
             if self.recipe.model:
-                facts = models.look(models.resolve(self.recipe.model))
+                facts = look(self.recipe.model)
                 self.facts = self.facts.model_copy(update={"model": facts})
         except ModelError as error:
             self._say("model", error)
@@ -184,7 +226,7 @@ class Session(QObject):
         self.preview = None
         self._forget("count")
         self._counting.stop()
-        if self.facts.model and self.facts.data:
+        if self.facts.model and self.facts.model.here and self.facts.data:
             self._counting.start()
 
     def _count(self) -> None:

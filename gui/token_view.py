@@ -87,8 +87,9 @@ def visible(text: str) -> str:
 def _summary(row: PreviewRow) -> str:
     counts = {kind: sum(piece.kind == kind for piece in row.pieces) for kind, *_ in _KINDS}
     cut = f", {counts['cut']:,} cut off" if counts["cut"] else ""
+    side = f", {row.answer} answer" if row.answer else ""
     return (
-        f"Line {row.line:,}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
+        f"Line {row.line:,}{side}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
         f"{counts['context']:,} only read{cut}."
     )
 

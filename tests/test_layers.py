@@ -41,12 +41,17 @@ memory
 settle
 problems
 plan
-whatif rundir hub hub_wire
+whatif offers rundir hub hub_wire
+fetch_shape
 fetch
+asking
 launch
+exact
 terminal
-describe watch
+describe plan_text watch
+plan_page
 commands data_commands
+preflight
 planning
 cli
 __main__

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
 from core import models
+from core.dataset import Example
 from core.engine import encode
+from core.engine.encode import Encoded
 from core.engine.load import load_tokenizer
+from core.engine.pairs import encode_pairs
 from core.engine.rows import read
 from core.recipe import Recipe
-from core.tokens import Preview
+from core.tokens import AnswerSide, Preview
+
+_ANSWERS: dict[int, tuple[AnswerSide, ...]] = {1: ("",), 2: ("chosen", "rejected")}
 
 
 def preview(recipe: Recipe, rows: int) -> Preview:
@@ -15,11 +24,21 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     tokenizer = load_tokenizer(models.resolve(recipe.model))
     note = encode.prepare_template(tokenizer)
     train, heldout, _ = read(recipe)
-    encoded = encode.encode(tokenizer, train)
+    encoded = _encode(tokenizer, train)
     length = recipe.training.max_length
     return Preview(
         tokens=encode.count(
             encoded, length, len(heldout), note, encode.end_token(tokenizer, encoded)
         ),
-        rows=tuple(encode.show(tokenizer, row, length) for row in encoded[:rows]),
+        rows=tuple(
+            encode.show(tokenizer, side, length, answer)
+            for row in encoded[:rows]
+            for side, answer in zip(row.sides, _ANSWERS[len(row.sides)], strict=True)
+        ),
     )
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Sequence[Encoded]:
+    """Pairs where the data holds pairs: what is looked at may have no objective yet."""
+    paired = any(example.rejected is not None for example in examples)
+    return encode_pairs(tokenizer, examples) if paired else encode.encode(tokenizer, examples)

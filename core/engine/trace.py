@@ -7,12 +7,13 @@ from collections import Counter
 from typing import Any
 
 import torch
+from trl.trainer.utils import disable_dropout_in_model
 
 from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.meta_step import Precision, Steps, prepare
+from core.engine.meta_step import METRICS, Precision, Steps, prepare
 from core.engine.patches import patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
@@ -51,6 +52,8 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
     load(model, recorder, adaptation, setup)
+    if setup.objective == "dpo":
+        disable_dropout_in_model(model)
     model = adapt(model, adaptation, setup, recorder)
     try:
         with patched(cuda=setup.cuda, padded=setup.padded), routing:
@@ -77,7 +80,9 @@ def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precisio
 
 def _refuse_what_is_not_modelled(setup: Setup) -> None:
     wrong = {
-        "only supervised fine-tuning can be traced": setup.objective != "sft",
+        "only imitation and preference (SFT, DPO) can be traced": setup.objective not in METRICS,
+        "TRL's DPO always has a fused output layer": setup.objective == "dpo"
+        and (setup.engine, setup.loss) != ("trl", "fused"),
         "a step on several GPUs cannot be traced": setup.sharding != "none" or setup.gpus > 1,
         "offloading cannot be traced": setup.offload,
     }

@@ -135,7 +135,7 @@ def choices(recipe: Recipe) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "Batch", f"{training.micro_batch:,} × {training.accumulation:,}"
-    packed = ", packed" if recipe.objective.packing else ""
+    packed = ", packed" if recipe.objective.packs else ""
     yield "Maximum length", f"{training.max_length:,} tokens{packed}"
     stop = f"after {checks.patience:,} looks without progress" if checks.patience else "never"
     yield "Stop early", stop

@@ -207,6 +207,18 @@ def test_findings_count_and_name_lines(tmp_path: Path) -> None:
     assert (facts.mean_chars, facts.max_chars) == (2.0, 2)
 
 
+def test_one_question_may_have_many_pairs(tmp_path: Path) -> None:
+    """The same pair twice is a copy, the other way round a contradiction; others are neither."""
+    pairs = [("4", "5"), ("4", "6"), ("4", "5"), ("5", "4")]
+    rows = [{"prompt": "2 + 2?", "chosen": one, "rejected": two} for one, two in pairs]
+    facts = inspect_data(_file(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))))
+    found = {finding.code: finding.rows for finding in facts.problems}
+    assert found == {"duplicates": (3,), "contradictions": (4,)}
+    assert (facts.mean_chars, facts.max_chars) == (14.0, 7)
+    examples, _ = read_examples(facts.path)
+    assert [e.rejected[-1]["content"] for e in examples if e.rejected] == ["5", "6", "5", "4"]
+
+
 def test_what_would_be_ignored_is_said(tmp_path: Path) -> None:
     weighted = {"messages": [{"role": "user", "content": "a"},
                              {"role": "assistant", "content": "b", "weight": 0}],

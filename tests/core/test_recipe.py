@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core import recipe as recipes
 from core.adapt import Full, QLora
 from core.errors import RecipeError
+from core.objectives import DPO
 from core.places import resources
 from core.recipe import Recipe, load, parse
 from core.yamls import MAX_BYTES
@@ -42,6 +43,7 @@ def refusal(path: Path) -> RecipeError:
         ("data.columns", {"prompt": "frage: die erste"}),
         ("checks.probes", ["one", "two # not a comment"]),
         ("objective.packing", True),
+        ("objective", {"kind": "dpo", "beta": 0.3}),
     ],
 )
 def test_an_edit_survives_the_file(tmp_path: Path, path: str, value: object) -> None:
@@ -49,10 +51,8 @@ def test_an_edit_survives_the_file(tmp_path: Path, path: str, value: object) -> 
     after = before.edit(path, value)
     assert before == Recipe()
     assert load(write(tmp_path, after.to_yaml())) == after
-    expected = (
-        Full() if path == "adaptation" else tuple(value) if isinstance(value, list) else value
-    )
-    assert after.get(path) == expected
+    known = {"adaptation": Full(), "objective": DPO(beta=0.3)}
+    assert after.get(path) == known.get(path, tuple(value) if isinstance(value, list) else value)
 
 
 def test_a_value_may_be_edited_in_whole() -> None:

@@ -12,7 +12,7 @@ from core.engine.emit import Voice
 from core.engine.encode import IGNORED, count, encode, end_token, prepare_template, show
 from core.engine.load import load_model, load_tokenizer
 from core.engine.rows import read
-from core.engine.run import Job, _dataset, _read
+from core.engine.run import Job, read_rows
 from core.engine.wishes import Wishes
 from core.places import starter
 from core.plan import Plan
@@ -29,8 +29,8 @@ def test_labels_are_the_collators(tmp_path: Path, recipe: Recipe) -> None:
     job = Job(
         run, recipe, settings, Voice(run), Wishes(run, run.control().serial), None, run.history()
     )
-    _, corpus = _read(job, starter())
-    ours = _dataset(job, corpus)
+    _, lesson = read_rows(job, starter())
+    ours = lesson.dataset()
 
     train, _, _ = read(recipe)
     theirs = SFTTrainer(

@@ -12,15 +12,16 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import core.engine.run
 from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.patches import patched
+from core.engine.prefer import Prefer
 from core.engine.recorder import Recorder, highest
 from core.engine.trace import take_steps, trace
-from core.engine.trainer import Trainer
+from core.engine.trainer import Watched
 from core.errors import CoreError
 from core.memory.setup import Attention, Setup
 from core.places import starter
@@ -39,13 +40,15 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """What the real engine's real steps allocate, operation by operation."""
     recorder = Recorder(hidden=False)
 
-    class Measured(Trainer):
+    class Measured(Watched):
         def train(self, *rest: Any, **named: Any) -> Any:
             watch_model(recorder, self.model)
             with recorder:
                 return super().train(*rest, **named)
 
-    monkeypatch.setattr(core.engine.run, "Trainer", Measured)
+    for lesson in (Imitate, Prefer):
+        real = type("Measured", (Measured, lesson.trainer), {})
+        monkeypatch.setattr(lesson, "trainer", real)
     return recorder
 
 
@@ -66,6 +69,33 @@ def test_a_traced_step_is_a_real_step(
     real = highest(measured.events)
     traced = trace(config, recipe.adaptation, setup).tensor_bytes
     ahead = 2 * 3 * ROWS * LENGTH * 8
+    assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "checkpointing"), [(Lora(), "off"), (QLora(), "on"), (Full(), "on")]
+)
+def test_a_traced_step_on_pairs_is_a_real_step(
+    tmp_path: Path, recipe: Recipe, measured: Recorder, adaptation: Adaptation, checkpointing: str
+) -> None:
+    """Twice as many rows as pairs, and the reference: with the adapter off, or known before."""
+    long = " ".join(map(str, range(LENGTH)))
+    pairs = [{"prompt": f"{n}?", "chosen": f"a {long}", "rejected": f"b {long}"} for n in range(12)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    recipe = recipe.edit("adaptation", adaptation.model_dump()).edit("training.max_steps", 3)
+    recipe = recipe.edit("training.max_length", LENGTH).edit("training.accumulation", 1)
+    recipe = recipe.edit("training.checkpointing", checkpointing).edit("objective", {"kind": "dpo"})
+    recipe = recipe.edit("data", {"path": str(data), "heldout_share": 0})
+    go(create(tmp_path / "run", recipe.edit("training.learning_rate", 1e-4)))
+    config = json.loads((starter() / "config.json").read_text())
+    setup = Setup(
+        cuda=False, dtype="fp32", rows=ROWS, length=LENGTH, checkpointing=checkpointing == "on",
+        objective="dpo",
+    )  # fmt: skip
+    real = highest(measured.events)
+    traced = trace(config, recipe.adaptation, setup).tensor_bytes
+    ahead = 2 * 3 * 2 * ROWS * LENGTH * 8
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
 
 
@@ -178,7 +208,8 @@ def test_more_of_everything_takes_more() -> None:
         ({"model_type": "no such"}, Setup(), "not describe a model of a known family"),
         ({"model_type": "llama", "hidden_size": "wide"}, Setup(), "family|built"),
         ({"model_type": "vit"}, Setup(), "No model can be built"),
-        (SMALL | {"model_type": "llama"}, Setup(objective="dpo"), "only supervised"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="grpo"), "only imitation"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="dpo", loss="logits"), "fused output"),
         (SMALL | {"model_type": "llama"}, Setup(sharding="fsdp", gpus=2), "several GPUs"),
         (SMALL | {"model_type": "llama"}, Setup(offload=True), "offloading"),
         (SMALL | {"model_type": "lfm2"}, Setup(), "cannot be traced"),
