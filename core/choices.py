@@ -9,9 +9,47 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.value import Value
+
+
+class Source(Value):
+    """Further rows to learn from, and how many of them."""
+
+    path: str = Field(
+        min_length=1, title="Dataset", description="A file of rows, or a folder of them."
+    )
+    share: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        title="Share",
+        description="Share of all rows to learn from that are drawn from here, each at most once.",
+    )
+    rows: int | None = Field(
+        None, ge=1, title="Rows", description="A number of rows instead of a share."
+    )
+    format: str = Field("auto", title="Format", description="How rows are read.")
+    columns: dict[str, str] = Field(
+        {}, title="Columns", description="Which column plays which part, where names differ."
+    )
+
+
+class Replay(Source):
+    """Rows of what the model can do already, so that it does not forget it."""
+
+    path: str = Field(
+        "", title="Dataset", description="General conversations, such as those of a chat dataset."
+    )
+    share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        title="Share",
+        description="Share of all rows to learn from that are drawn from here. Usual: 0.05 to 0.1.",
+    )
 
 
 class Data(Value):
@@ -41,6 +79,36 @@ class Data(Value):
         description="Share of the rows set aside for measuring when there is no held-out file. "
         "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising.",
     )
+    mix: tuple[Source, ...] = Field(
+        (),
+        max_length=20,
+        title="Further datasets",
+        description="Rows of other datasets to learn from as well, each entry with path, share (of "
+        "all rows to learn from) or rows, format and columns. Held-out rows are cut from the first "
+        "dataset only.",
+    )
+    replay: Replay = Field(
+        Replay(),
+        title="Replay",
+        description="Against forgetting: some rows of general data among those to learn from. No "
+        "path: none.",
+    )
+
+    @property
+    def further(self) -> dict[str, Source]:
+        """The datasets beside the first, each by its place below `data`."""
+        listed: dict[str, Source] = {f"mix.{at}": source for at, source in enumerate(self.mix)}
+        return listed | ({"replay": self.replay} if self.replay.path else {})
+
+    @model_validator(mode="after")
+    def _something_left_for_the_first(self) -> Data:
+        whole = sum(source.share for source in self.further.values() if source.rows is None)
+        if whole >= 1:
+            raise PydanticCustomError(
+                "shares", "the shares in mix and replay add up to {whole}, which leaves no rows of "
+                "path", {"whole": f"{whole:g}"},
+            )  # fmt: skip
+        return self
 
 
 class Training(Value):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import dataset, durable, hub, launch, models, places, recipe
+from core import durable, hub, launch, mixing, models, places, recipe
+from core.choices import Data, Source
 from core.describe import (
     data_lines,
     failure,
@@ -71,16 +72,25 @@ def load(path: Path) -> Recipe:
     """A recipe file; relative paths in it start at its own folder. Raises RecipeError."""
     chosen = recipe.load(path)
     folder = path.absolute().parent
-    data = chosen.data.model_copy(
-        update={
-            "path": _anchored(chosen.data.path, folder),
-            "heldout": _anchored(chosen.data.heldout, folder),
-        }
-    )
+    data = _anchored_data(chosen.data, folder)
     model = chosen.model
     if model.startswith((".", "~")) or (folder / model).is_dir():
         model = _anchored(model, folder)
     return chosen.model_copy(update={"data": data, "model": model})
+
+
+def _anchored_data(data: Data, folder: Path) -> Data:
+    def moved(source: Source) -> Source:
+        return source.model_copy(update={"path": _anchored(source.path, folder)})
+
+    return data.model_copy(
+        update={
+            "path": _anchored(data.path, folder),
+            "heldout": _anchored(data.heldout, folder),
+            "mix": tuple(map(moved, data.mix)),
+            "replay": moved(data.replay),
+        }
+    )
 
 
 def _anchored(path: str, folder: Path) -> str:
@@ -94,18 +104,11 @@ def gather(chosen: Recipe, *, count: bool) -> Facts:
     facts = Facts(
         machine=read_machine(places.runs_home()),
         model=models.look(models.resolve(chosen.model)) if chosen.model else None,
-        data=_inspect(chosen, chosen.data.path),
-        heldout=_inspect(chosen, chosen.data.heldout),
+        **dict(mixing.look(chosen.data)),
     )
     if not count or facts.model is None or facts.data is None or not make_plan(chosen, facts).ready:
         return facts
     return facts.model_copy(update={"tokens": launch.preview(chosen).tokens})
-
-
-def _inspect(chosen: Recipe, path: str) -> dataset.DataFacts | None:
-    if not path:
-        return None
-    return dataset.inspect_data(Path(path), format=chosen.data.format, columns=chosen.data.columns)
 
 
 def check(arguments: Namespace, terminal: Terminal) -> int:

@@ -174,7 +174,7 @@ def _preview(arguments: Namespace, terminal: Terminal) -> int:
 
 def _row_lines(row: PreviewRow) -> Iterator[str]:
     """A row in stretches of one kind, each on lines that begin with the kind."""
-    yield f"Row of line {row.line:,}:"
+    yield f"Row of line {row.line:,}{f' of {row.source}' if row.source else ''}:"
     for kind, text in _stretches(row.pieces):
         for line in text.split("\n"):
             yield f"  {_KINDS[kind]:7} | {line}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 
+from core.dataset import DataFacts, DataFinding
 from core.errors import Edit, Problem
+from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.recipe import Recipe
 from core.settle import Draft, Facts, automatic_rate
@@ -69,14 +71,14 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     data = facts.data
     assert data is not None
-    if data.format not in recipe.objective.formats:
-        yield _blocker(
-            "data.format",
-            f"{recipe.objective.title} cannot learn from rows of the format {data.format!r}.",
-        )
-    for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
+    for where, known in _datasets(recipe, facts):
+        if known.format not in recipe.objective.formats and where != "heldout":
+            yield _blocker(
+                "data.format" if where == "path" else f"data.{where}.format",
+                f"{recipe.objective.title} cannot learn from rows of the format {known.format!r}.",
+            )
+    for where, finding in _findings(recipe, facts):
         level = "tip" if finding.severity == "note" else "warning"
-        where = "data.path" if finding in data.problems else "data.heldout"
         yield Problem(level=level, where=where, text=finding.text)
     if plan.settings is not None and not plan.heldout:
         share = Edit(path="data.heldout_share", value=0.1, label="Hold out 10 %")
@@ -90,6 +92,23 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             where="data.path",
             text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
         )
+
+
+def _datasets(recipe: Recipe, facts: Facts) -> Iterator[tuple[str, DataFacts]]:
+    """Every dataset that was looked at, with its place below `data`."""
+    assert facts.data is not None
+    yield "path", facts.data
+    if facts.heldout is not None:
+        yield "heldout", facts.heldout
+    yield from zip(recipe.data.further, facts.further, strict=False)
+
+
+def _findings(recipe: Recipe, facts: Facts) -> Iterator[tuple[str, DataFinding]]:
+    for where, known in _datasets(recipe, facts):
+        below = "" if where in ("path", "heldout") else ".path"
+        yield from ((f"data.{where}{below}", finding) for finding in known.problems)
+    for where, short in shortages(recipe.data, facts):
+        yield f"data.{where}.share", short
 
 
 def _weightless(facts: Facts) -> Iterator[Problem]:
@@ -147,7 +166,7 @@ def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _untrained(count: int, rows: int, lines: tuple[int, ...]) -> Iterator[Problem]:
+def _untrained(count: int, rows: int, lines: tuple[int | str, ...]) -> Iterator[Problem]:
     where = ", ".join(str(line) for line in lines[:5])
     text = f"{count:,} of {rows:,} rows have nothing to learn at this length (lines {where}...)."
     if count >= rows:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from core.dataset import DataFacts
+from core import mixing
 from core.machine import Machine
 from core.memory import Bill, Item, Setup, estimate
+from core.mixing import Drawn, Looked
 from core.models import ModelFacts
 from core.recipe import Recipe
 from core.tokens import TokenFacts, guess
@@ -51,6 +52,8 @@ class Draft(Value):
     seconds: float | None = None
     settings: Settings | None = None
     decisions: tuple[Decision, ...] = ()
+    sources: tuple[Drawn, ...] = ()
+    """Every dataset with its hash and the number of rows drawn."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -63,13 +66,11 @@ class Draft(Value):
         return self.bill.total if self.bill else 0
 
 
-class Facts(Value):
+class Facts(Looked):
     """What is known of the outside world; None means not looked at yet."""
 
     machine: Machine
     model: ModelFacts | None = None
-    data: DataFacts | None = None
-    heldout: DataFacts | None = None
     tokens: TokenFacts | None = None
 
 
@@ -90,6 +91,7 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         heldout=heldout,
         settings=settings,
         decisions=tuple(decisions),
+        sources=tuple(mixing.table(recipe.data, facts)),
         seconds=_seconds(recipe, facts, settings),
     )
 
@@ -99,17 +101,22 @@ def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
     if facts.tokens is not None:
         return facts.tokens
     assert facts.data is not None
-    data = facts.data
-    return guess(data.rows, data.mean_chars, data.max_chars, recipe.training.max_length)
+    looked = (facts.data, *facts.further)
+    rows, _ = split_sizes(recipe, facts)
+    counts = mixing.draws(recipe.data, facts).values()
+    parts = (rows - sum(counts), *counts)
+    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=True)) / max(1, rows)
+    longest = max(each.max_chars for each in looked)
+    return guess(rows, chars, longest, recipe.training.max_length)
 
 
 def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
     """Rows to train on and rows held out."""
     assert facts.data is not None
-    if recipe.data.heldout:
-        return facts.data.rows, facts.heldout.rows if facts.heldout else 0
-    kept = round(facts.data.rows * recipe.data.heldout_share)
-    return facts.data.rows - kept, kept
+    mixed = sum(mixing.draws(recipe.data, facts).values())
+    kept = mixing.heldout_rows(recipe.data, facts.data.rows)
+    apart = facts.heldout.rows if facts.heldout else 0
+    return facts.data.rows - kept + mixed, kept + apart
 
 
 def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:

@@ -25,8 +25,8 @@ class TokenFacts(Value):
     """Training rows that are longer than `max_length`."""
     untrained: int = 0
     """Rows without a single trained token at this length: they teach nothing."""
-    untrained_lines: tuple[int, ...] = ()
-    """Where they stand in the file, the first twenty."""
+    untrained_lines: tuple[int | str, ...] = ()
+    """Where they stand, the first twenty: lines, or file:line behind the first dataset of a mix."""
     template_note: str = ""
     """What was done to the chat template so that answers can be told from questions."""
 
@@ -70,6 +70,8 @@ class PreviewRow(Value):
     """One row exactly as the model will see it."""
 
     line: int
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
     pieces: tuple[Piece, ...]
 
 

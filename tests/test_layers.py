@@ -31,6 +31,7 @@ recipe catalog
 reading findings jsonl
 recognise
 dataset tokens history
+mixing
 doctor
 checkup
 mending

@@ -37,6 +37,13 @@ class Row:
     line: int
     ids: list[int]
     trained: list[bool]
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
+
+    @property
+    def place(self) -> int | str:
+        """The line in the first dataset, or file and line of another."""
+        return f"{self.source}:{self.line}" if self.source else self.line
 
     def cut(self, length: int) -> tuple[list[int], list[int]]:
         """Input ids and labels, at most `length` of each."""
@@ -109,7 +116,10 @@ def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example
         return_assistant_tokens_mask=True,
     )
     pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
-    return [Row(example.line, list(ids), [bool(m) for m in mask]) for example, ids, mask in pairs]
+    return [
+        Row(example.line, list(ids), [bool(m) for m in mask], example.source)
+        for example, ids, mask in pairs
+    ]
 
 
 def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Row]]:
@@ -117,7 +127,7 @@ def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Ro
     kept = [row for row in rows if row.learns(length)]
     lost = [row for row in rows if not row.learns(length)]
     if not kept:
-        lines = ", ".join(str(row.line) for row in lost[:5])
+        lines = ", ".join(str(row.place) for row in lost[:5])
         raise DataError(
             f"No row has anything to learn within {length:,} tokens (lines {lines}, ...).",
             hint="Raise training.max_length, or check that the rows hold answers.",
@@ -128,7 +138,7 @@ def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Ro
 def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFacts:
     """Figures over the training rows, before rows without anything to learn are left out."""
     sizes = np.array([len(row.ids) for row in rows])
-    lost = [row.line for row in rows if not row.learns(length)]
+    lost = [row.place for row in rows if not row.learns(length)]
     median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
     return TokenFacts(
         max_length=length,
@@ -149,7 +159,9 @@ def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFac
 
 def show(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
-    return PreviewRow(line=row.line, pieces=tuple(_pieces(tokenizer, row, length)))
+    return PreviewRow(
+        line=row.line, source=row.source, pieces=tuple(_pieces(tokenizer, row, length))
+    )
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:

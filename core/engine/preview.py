@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from core import models
+from core import mixing, models
 from core.engine import encode
 from core.engine.load import load_tokenizer
-from core.engine.rows import read
 from core.recipe import Recipe
 from core.tokens import Preview
 
@@ -14,10 +13,10 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     """The first rows as coloured tokens, and counts over the whole set. Raises CoreError."""
     tokenizer = load_tokenizer(models.resolve(recipe.model))
     note = encode.prepare_template(tokenizer)
-    train, heldout, _ = read(recipe)
-    encoded = encode.encode(tokenizer, train)
+    mixture = mixing.read(recipe)
+    encoded = encode.encode(tokenizer, mixture.train)
     length = recipe.training.max_length
     return Preview(
-        tokens=encode.count(encoded, length, len(heldout), note),
+        tokens=encode.count(encoded, length, len(mixture.heldout), note),
         rows=tuple(encode.show(tokenizer, row, length) for row in encoded[:rows]),
     )

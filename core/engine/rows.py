@@ -8,8 +8,11 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from core.dataset import DataFinding, Example, read_examples, split
+from core import mixing
+from core.dataset import Example
 from core.engine.encode import Progress, Row, encode, keep_trainable
+from core.mixing import Drawn
+from core.reading import digest_of
 from core.recipe import Recipe
 
 LOSS_ROWS = 500
@@ -28,23 +31,13 @@ class Corpus:
     """The held-out rows as messages, for questions and answers."""
 
 
-def read(recipe: Recipe) -> tuple[list[Example], list[Example], list[DataFinding]]:
-    """Examples to train on, examples held out, and what was found wrong. Raises DataError."""
-    data = recipe.data
-    examples, findings = read_examples(Path(data.path), format=data.format, columns=data.columns)
-    if data.heldout:
-        kept, more = read_examples(Path(data.heldout), format=data.format, columns=data.columns)
-        return examples, kept, [*findings, *more]
-    train, kept = split(examples, data.heldout_share, recipe.training.seed)
-    return train, kept, list(findings)
-
-
 def gather(
     recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
 ) -> Corpus:
     """Read, encode and sift all rows. Raises DataError when nothing is left to learn."""
-    train, kept, findings = read(recipe)
-    for finding in findings:
+    mixture = mixing.read(recipe)
+    train, kept = mixture.train, mixture.heldout
+    for finding in mixture.findings:
         if finding.severity != "note":
             warn(finding.code, finding.text, finding.fix)
     whole = len(train) + len(kept)
@@ -54,6 +47,14 @@ def gather(
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
     return Corpus(rows, _measurable(held, length, warn), kept)
+
+
+def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
+    """Say which datasets are no longer what they were when the run was planned."""
+    for source in sources:
+        if digest_of(Path(source.path)) != source.digest:
+            text = f"{source.path} has changed since this run was planned."
+            warn("data-changed", text, "Start a new run if that was not meant.")
 
 
 def _measurable(held: Sequence[Row], length: int, warn: Warn) -> list[Row]:
@@ -70,7 +71,7 @@ def _measurable(held: Sequence[Row], length: int, warn: Warn) -> list[Row]:
 
 def _tell_lost(lost: Sequence[Row], length: int, warn: Warn) -> None:
     if lost:
-        lines = ", ".join(str(row.line) for row in lost[:10])
+        lines = ", ".join(str(row.place) for row in lost[:10])
         warn(
             "nothing-to-learn",
             f"{len(lost):,} rows have no answer within {length:,} tokens and were left out "

@@ -20,13 +20,14 @@ from core.engine import score
 from core.engine.emit import Voice
 from core.engine.encode import prepare_template
 from core.engine.load import load_model, load_tokenizer
-from core.engine.rows import Corpus, gather
+from core.engine.rows import Corpus, gather, tell_changes
 from core.engine.trainer import Best, Trainer, Watch, as_columns, pick_best, remembered
 from core.engine.watch import Reporter
 from core.engine.wishes import Wishes
 from core.errors import ModelError, RunError
 from core.events import Finished, PhaseName, Sampled, Scored
 from core.history import History
+from core.mixing import Drawn
 from core.plan import Plan
 from core.recipe import Recipe
 from core.rundir import RunDir
@@ -47,6 +48,7 @@ class Job:
     wishes: Wishes
     resumed: int | None
     story: History
+    sources: tuple[Drawn, ...] = ()
 
     def progress(self, phase: PhaseName, done: int, total: int) -> None:
         """Tell how far a slow phase is, and look whether the user wants to stop."""
@@ -85,7 +87,8 @@ def _open(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Job
     plan = Plan.model_validate_json(run.plan_file.read_bytes())
     if plan.settings is None:
         raise RunError("The plan of this run has no settings.", hint="Start a new run.")
-    return Job(run, run.load_recipe(), plan.settings, voice, wishes, resumed, run.history())
+    recipe, story = run.load_recipe(), run.history()
+    return Job(run, recipe, plan.settings, voice, wishes, resumed, story, plan.sources)
 
 
 def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
@@ -93,7 +96,9 @@ def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
     tokenizer = load_tokenizer(folder)
     prepare_template(tokenizer)
     progress = functools.partial(job.progress, "tokenising")
-    return tokenizer, gather(job.recipe, tokenizer, job.voice.warn, progress)
+    corpus = gather(job.recipe, tokenizer, job.voice.warn, progress)
+    tell_changes(job.sources, job.voice.warn)
+    return tokenizer, corpus
 
 
 def _score(
