@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.dataset import DataFacts, facts_of, usable
-from core.doctor import CHECKS, Ask, Check, Seen, verdict
+from core.doctor import CHECKS, Ask, Check, Seen
 from core.errors import DataError
 from core.findings import Survey
 from core.reading import BadLine
@@ -24,11 +24,6 @@ class Checkup:
     survey: Survey
     broken: tuple[BadLine, ...] = ()
     """Lines that are no rows, when they were to be passed over."""
-
-    @property
-    def verdict(self) -> str:
-        """What a dataset of this size can teach."""
-        return verdict(self.facts.rows)
 
 
 def examine(

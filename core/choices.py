@@ -71,13 +71,14 @@ class Data(Value):
         title="Held-out file",
         description="Rows kept for measuring. Empty: a share of the dataset is set aside.",
     )
-    heldout_share: float = Field(
-        0.1,
+    heldout_share: float | None = Field(
+        None,
         ge=0,
         le=0.5,
         title="Held-out share",
         description="Share of the rows set aside for measuring when there is no held-out file. "
-        "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising.",
+        "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising. "
+        "Empty: chosen from the number of rows.",
     )
     mix: tuple[Source, ...] = Field(
         (),
@@ -114,13 +115,13 @@ class Data(Value):
 class Training(Value):
     """How long, how fast and in what portions."""
 
-    epochs: float = Field(
-        3,
+    epochs: float | None = Field(
+        None,
         gt=0,
         le=1000,
         title="Epochs",
         description="How often every row is seen. Usual: 1 to 3; more for a few hundred rows, "
-        "where the held-out loss tells when to stop.",
+        "where the held-out loss tells when to stop. Empty: chosen from the number of rows.",
     )
     max_steps: int | None = Field(
         None,
@@ -146,20 +147,21 @@ class Training(Value):
         description="Rows computed at once. Halve it when memory is short and double the "
         "accumulation: the result is the same.",
     )
-    accumulation: int = Field(
-        1,
+    accumulation: int | None = Field(
+        None,
         ge=1,
         le=4096,
         title="Accumulation",
         description="Batches added up before one change of the weights. Batch x accumulation is "
-        "the effective batch; usual: 16 to 64.",
+        "the effective batch; usual: 8 to 64. Empty: chosen from the number of rows.",
     )
-    max_length: int = Field(
-        1024,
+    max_length: int | None = Field(
+        None,
         ge=16,
         le=1_048_576,
         title="Maximum length",
-        description="Rows longer than this many tokens are cut at the end. Memory grows with it.",
+        description="Rows longer than this many tokens are cut at the end. Memory grows with it. "
+        "Empty: long enough for 97 % of the rows.",
     )
     warmup: float = Field(
         0.05,

@@ -11,7 +11,7 @@ from core import launch, models
 from core.checkup import Checkup, examine
 from core.dataset import inspect_data
 from core.describe import data_lines
-from core.doctor import Ask, Contamination, Leakage
+from core.doctor import Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError, RecipeError
 from core.mending import Change, mend, record_of
 from core.parting import part
@@ -98,8 +98,7 @@ def _overlap_options(parser: ArgumentParser) -> None:
 
 
 def _inspect(arguments: Namespace, terminal: Terminal) -> int:
-    if arguments.model:
-        models.look(models.resolve(arguments.model))  # a wrong name is told before a long pass
+    model = models.look(models.resolve(arguments.model)) if arguments.model else None
     ask = Ask(
         category=arguments.by,
         heldout=Path(arguments.heldout) if arguments.heldout else None,
@@ -109,10 +108,11 @@ def _inspect(arguments: Namespace, terminal: Terminal) -> int:
     tokens = _tokens(arguments) if arguments.model else None
     for line in data_lines(found.facts):
         terminal.say(line)
-    terminal.say(found.verdict)
+    good_for = verdict(found.facts.rows, model.parameters if model else 0)
+    terminal.say(good_for)
     if tokens:
         terminal.say(_token_line(tokens))
-    terminal.answer(_document(found, tokens))
+    terminal.answer(_document(found, good_for, tokens))
     return 0
 
 
@@ -120,11 +120,11 @@ def _reading(arguments: Namespace) -> dict[str, Any]:
     return {"format": arguments.format, "columns": dict(arguments.column)}
 
 
-def _document(found: Checkup, tokens: TokenFacts | None) -> dict[str, Any]:
+def _document(found: Checkup, good_for: str, tokens: TokenFacts | None) -> dict[str, Any]:
     facts = found.facts.model_dump(mode="json", exclude={"problems", "sample"})
     return facts | {
         "problems": [problem.model_dump(mode="json") for problem in found.facts.problems],
-        "verdict": found.verdict,
+        "verdict": good_for,
         "tokens": tokens.model_dump(mode="json") if tokens else None,
     }
 

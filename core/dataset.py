@@ -16,6 +16,7 @@ from core.findings import DataFinding, Survey
 from core.formats import Message, RowError
 from core.reading import digest_of
 from core.recognise import Opened, open_rows
+from core.sizing import COVERED
 from core.value import Value
 
 __all__ = [
@@ -60,6 +61,8 @@ class DataFacts(Value):
     problems: tuple[DataFinding, ...] = ()
     mean_chars: float = 0.0
     max_chars: int = 0
+    long_chars: int = 0
+    """Characters that 97 % of the usable rows do not exceed."""
     digest: str = ""
     """SHA-256 of the file, or of what a folder holds."""
     json_answers: bool = False
@@ -97,6 +100,7 @@ def facts_of(opened: Opened, survey: Survey) -> DataFacts:
         problems=survey.findings(),
         mean_chars=survey.mean_chars,
         max_chars=survey.max_chars,
+        long_chars=survey.chars_of(COVERED),
         digest=digest_of(opened.path),
         json_answers=survey.json_answers,
         sample=tuple(_shortened(line.row) for line in opened.head[:SAMPLE]),

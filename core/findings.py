@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -98,7 +100,7 @@ class Survey:
         self.rows = 0
         self.unusable = 0
         self.max_chars = 0
-        self._chars = 0
+        self._chars = array("Q")
         self._json = 0
         self._columns = columns
         self._mapping = mapping
@@ -121,7 +123,7 @@ class Survey:
         """Count a usable row."""
         self.rows += 1
         chars = sum(len(message["content"]) for message in messages)
-        self._chars += chars
+        self._chars.append(chars)
         self.max_chars = max(self.max_chars, chars)
         self._json += is_json(messages[-1]["content"])
         self._compare(line, messages)
@@ -144,7 +146,11 @@ class Survey:
     @property
     def mean_chars(self) -> float:
         """Average characters of a usable row."""
-        return self._chars / self.rows if self.rows else 0.0
+        return sum(self._chars) / self.rows if self.rows else 0.0
+
+    def chars_of(self, share: float) -> int:
+        """Characters that this share of the usable rows does not exceed."""
+        return sorted(self._chars)[math.ceil(share * self.rows) - 1] if self.rows else 0
 
     @property
     def json_answers(self) -> bool:

@@ -28,6 +28,7 @@ from core.dataset import (
 from core.errors import DataError
 from core.formats import Message
 from core.recipe import Recipe
+from core.sizing import heldout_for
 from core.value import Value
 
 
@@ -95,7 +96,11 @@ def _blamed(where: str) -> Iterator[None]:
 
 def heldout_rows(data: Data, rows: int) -> int:
     """Rows of the first dataset to set aside; a few less when many share a question."""
-    return 0 if data.heldout else round(rows * data.heldout_share)
+    if data.heldout:
+        return 0
+    if data.heldout_share is None:
+        return heldout_for(rows)[0]
+    return round(rows * data.heldout_share)
 
 
 def wanted(data: Data, rows: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from core.errors import Edit, Problem
 from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.recipe import Recipe
-from core.settle import Draft, Facts, automatic_rate
+from core.settle import Draft, Facts, Settings, automatic_rate, packing_pays, seen_share
 
 RATE_FACTOR = 10
 """A rate so many times the usual one is said to be too high."""
@@ -27,11 +27,12 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _weightless(facts)
         yield from _quantised(facts)
         yield from _template(facts)
-        yield from _length(recipe, facts)
     if plan.settings is not None:
+        yield from _length(facts, plan.settings)
         yield from _rate(recipe, facts, plan)
         yield from _memory(recipe, plan)
-        yield from _duration(recipe, plan)
+        yield from _duration(recipe, facts, plan.settings)
+        yield from _packing(recipe, facts, plan.settings)
         yield from _disk(recipe, facts, plan)
 
 
@@ -142,9 +143,9 @@ def _template(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     assert facts.model is not None
-    context, length = facts.model.context, recipe.training.max_length
+    context, length = facts.model.context, settings.max_length
     if context and length > context:
         yield _blocker(
             "training.max_length",
@@ -156,13 +157,14 @@ def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         return  # counted at another length, these figures say nothing
     if counted.untrained:
         yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
-    if counted.cut / counted.rows > CUT_SHARE and length < context:
-        longer = min(context, counted.p99)
+    if counted.cut / counted.rows > CUT_SHARE:
+        longer = min(context or counted.p99, counted.p99)
+        fix = Edit(path="training.max_length", value=longer, label=f"Use {longer:,}")
         yield _warning(
             "training.max_length",
             f"{counted.cut:,} of {counted.rows:,} rows are longer than {length:,} tokens and lose "
             "their end.",
-            Edit(path="training.max_length", value=longer, label=f"Use {longer:,}"),
+            fix if longer > length else None,
         )
 
 
@@ -198,21 +200,22 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 
 def _memory(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
+    assert plan.settings is not None
     if not plan.limit or plan.needed <= plan.limit:
         return
     yield _warning(
         "training.micro_batch",
         f"About {show_bytes(plan.needed)} are needed, {plan.device} has {show_bytes(plan.limit)}.",
-        _memory_fix(recipe),
+        _memory_fix(recipe, plan.settings),
     )
 
 
-def _memory_fix(recipe: Recipe) -> Edit | None:
+def _memory_fix(recipe: Recipe, settings: Settings) -> Edit | None:
     training = recipe.training
     if training.micro_batch > 1:
         halved = training.model_dump(mode="json") | {
             "micro_batch": training.micro_batch // 2,
-            "accumulation": training.accumulation * 2,
+            "accumulation": settings.accumulation * 2,
         }
         label = f"Batch {training.micro_batch} to {training.micro_batch // 2}, same result"
         return Edit(path="training", value=halved, label=label)
@@ -223,14 +226,31 @@ def _memory_fix(recipe: Recipe) -> Edit | None:
     return None
 
 
-def _duration(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
-    assert plan.settings is not None
-    seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
-    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:
-        yield _warning(
-            "training.max_steps",
-            f"{recipe.training.max_steps:,} steps see only {seen / plan.rows:.0%} of the rows.",
-            Edit(path="training.max_steps", value=None, label="Remove the limit"),
+def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
+    """No run sees less than one epoch without a word."""
+    seen, limit = seen_share(recipe, facts, settings), recipe.training.max_steps
+    if seen >= 1:
+        return
+    cut = limit == settings.steps
+    fix = Edit(path="training.max_steps", value=None, label="Remove the limit")
+    yield _warning(
+        "training.max_steps" if cut else "training.epochs",
+        f"{settings.steps:,} steps see only {seen:.0%} of the rows.",
+        fix if cut else Edit(path="training.epochs", value=1, label="See every row once"),
+    )
+
+
+def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
+    if facts.tokens is None or recipe.objective.packing:
+        return
+    if packing_pays(recipe, facts, settings):
+        share = facts.tokens.mean / settings.max_length
+        yield Problem(
+            level="tip",
+            where="objective.packing",
+            text=f"Rows fill only {100 * share:.0f} % of {settings.max_length:,} tokens; joined "
+            "to full sequences they take fewer steps.",
+            fix=Edit(path="objective.packing", value=True, label="Turn packing on"),
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 from core import mixing
 from core.machine import Machine
@@ -10,7 +12,8 @@ from core.memory import Bill, Item, Setup, estimate
 from core.mixing import Drawn, Looked
 from core.models import ModelFacts
 from core.recipe import Recipe
-from core.tokens import TokenFacts, guess
+from core.sizing import batch_for, epochs_for, heldout_for, rounded_length
+from core.tokens import TokenFacts, guess, token_guess
 from core.value import Value
 
 
@@ -32,6 +35,7 @@ class Settings(Value):
     micro_batch: int
     accumulation: int
     checkpointing: bool
+    epochs: float = 3.0
     steps: int = 1
     warmup_steps: int = 0
     every: int = 1
@@ -96,7 +100,7 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
     )
 
 
-def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
+def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
     """The engine's count when there is one, else a guess from characters."""
     if facts.tokens is not None:
         return facts.tokens
@@ -107,7 +111,7 @@ def tokens(recipe: Recipe, facts: Facts) -> TokenFacts:
     parts = (rows - sum(counts), *counts)
     chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=True)) / max(1, rows)
     longest = max(each.max_chars for each in looked)
-    return guess(rows, chars, longest, recipe.training.max_length)
+    return guess(rows, chars, longest, length)
 
 
 def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
@@ -122,30 +126,72 @@ def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
 def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     """Give every automatic value a number and a reason."""
     assert facts.model is not None
-    training, checks = recipe.training, recipe.checks
     device, bf16, decisions = _settle_device(recipe, facts.machine)
-    rate = training.learning_rate
+    portions, reasons = settle_portions(recipe, facts)
+    decisions += reasons
+    rate = recipe.training.learning_rate
     if rate is None:
         rate, because = automatic_rate(recipe, facts.model)
         decisions.append(Decision(name="Learning rate", value=f"{rate:g}", because=because))
-    checkpointing, why = _settle_checkpointing(recipe, facts, device, bf16)
+    fixed = Settings(
+        device=device, bf16=bf16, learning_rate=rate, checkpointing=False, **portions
+    )  # fmt: skip
+    checkpointing, why = _settle_checkpointing(recipe, facts, fixed)
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
-    fixed = Settings(
-        device=device,
-        bf16=bf16,
-        learning_rate=rate,
-        max_length=training.max_length,
-        micro_batch=training.micro_batch,
-        accumulation=training.accumulation,
-        checkpointing=checkpointing,
-    )
-    settings = with_steps(recipe, fixed, count_steps(recipe, facts))
-    if checks.every is None:
-        often = f"{settings.every} steps"
-        decisions.append(Decision(name="Evaluate every", value=often, because="ten looks per run"))
+    fixed = fixed.model_copy(update={"checkpointing": checkpointing})
+    settings = with_steps(recipe, fixed, count_steps(recipe, facts, fixed))
+    decisions += _told_steps(recipe, facts, settings)
     return settings, decisions
+
+
+def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[Decision]]:
+    """Length, epochs and batch, by what the rows are like."""
+    training = recipe.training
+    rows, _ = split_sizes(recipe, facts)
+    told: list[Decision] = list(_told_heldout(recipe, facts))
+    length, epochs, accumulation = training.max_length, training.epochs, training.accumulation
+    if length is None:
+        length, because = automatic_length(facts)
+        told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
+    if epochs is None:
+        epochs, because = epochs_for(rows)
+        told.append(Decision(name="Epochs", value=f"{epochs:g}", because=because))
+    if accumulation is None:
+        size, because = batch_for(rows)
+        accumulation = max(1, round(size / training.micro_batch))
+        whole = training.micro_batch * accumulation
+        text = f"{whole:,} rows ({training.micro_batch:,} x {accumulation:,})"
+        told.append(Decision(name="Effective batch", value=text, because=because))
+    return {
+        "max_length": length,
+        "epochs": epochs,
+        "micro_batch": training.micro_batch,
+        "accumulation": accumulation,
+    }, told
+
+
+def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
+    data = recipe.data
+    assert facts.data is not None
+    if data.heldout_share is None and not data.heldout:
+        kept, because = heldout_for(facts.data.rows)
+        yield Decision(name="Held-out rows", value=f"{kept:,}", because=because)
+
+
+def automatic_length(facts: Facts) -> tuple[int, str]:
+    """The shortest length that leaves nearly all rows whole; guessed until they are counted."""
+    assert facts.model is not None
+    assert facts.data is not None
+    counted = facts.tokens
+    if counted is None or not counted.rows:
+        chars = max(each.long_chars or each.max_chars for each in (facts.data, *facts.further))
+        length = rounded_length(token_guess(chars), facts.model.context)
+        return length, "guessed from characters; the run counts tokens and then decides"
+    covers = f"covers {math.floor(100 * (1 - counted.cut / counted.rows))} % of rows"
+    limited = ", and the model reads no more" if counted.max_length == facts.model.context else ""
+    return counted.max_length, f"{covers}; the longest has {counted.longest:,} tokens{limited}"
 
 
 SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
@@ -162,22 +208,79 @@ def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
     return usual, source
 
 
-def count_steps(recipe: Recipe, facts: Facts) -> int:
+def count_steps(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     """Optimizer steps of the whole run, as far as rows and tokens are known."""
+    return steps_for(recipe, settings, _sequences(recipe, facts, settings))
+
+
+def _sequences(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     rows, _ = split_sizes(recipe, facts)
-    counted = tokens(recipe, facts)
-    if recipe.objective.packing and counted.rows:
-        rows = math.ceil(rows * counted.mean / recipe.training.max_length)
-    return steps_for(recipe, rows)
+    return packed(recipe, facts, settings) if recipe.objective.packing else rows
 
 
-def steps_for(recipe: Recipe, rows: int) -> int:
+def packed(recipe: Recipe, facts: Facts, settings: Settings) -> int:
+    """Full sequences that the rows would fill."""
+    rows, _ = split_sizes(recipe, facts)
+    counted = tokens(recipe, facts, settings.max_length)
+    return math.ceil(rows * counted.mean / settings.max_length)
+
+
+def epoch_steps(settings: Settings, rows: int) -> int:
+    """Optimizer steps that see so many rows (or packed sequences) once."""
+    batches = math.ceil(rows / settings.micro_batch)
+    return max(1, math.ceil(batches / settings.accumulation))
+
+
+def steps_for(recipe: Recipe, settings: Settings, rows: int) -> int:
     """Optimizer steps for so many rows (or packed sequences), counted as the trainer counts."""
-    training = recipe.training
-    batches = math.ceil(rows / training.micro_batch)
-    per_epoch = max(1, math.ceil(batches / training.accumulation))
-    steps = max(1, math.ceil(per_epoch * training.epochs))
-    return min(steps, training.max_steps) if training.max_steps else steps
+    steps = max(1, math.ceil(epoch_steps(settings, rows) * settings.epochs))
+    limit = recipe.training.max_steps
+    return min(steps, limit) if limit else steps
+
+
+def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
+    """Epochs that the steps of a run really make."""
+    return settings.steps / epoch_steps(settings, _sequences(recipe, facts, settings))
+
+
+def _told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:
+    rows, whole = split_sizes(recipe, facts)[0], settings.micro_batch * settings.accumulation
+    unit = "sequences" if recipe.objective.packing else "rows"
+    counted = _sequences(recipe, facts, settings)
+    because = f"{counted:,} {unit} x {settings.epochs:g} epochs, {whole:,} at a time"
+    if recipe.training.max_steps == settings.steps:
+        because = "the recipe sets this limit"
+    yield Decision(name="Steps", value=f"{settings.steps:,}", because=because)
+    on, why = "on" if recipe.objective.packing else "off", _packing_reason(recipe, facts, settings)
+    if rows:
+        yield Decision(name="Packing", value=on, because=why)
+    if recipe.checks.every is None:
+        often = f"{settings.every} steps"
+        yield Decision(name="Evaluate every", value=often, because="ten looks per run")
+
+
+PACK_BELOW = 0.25
+"""Rows that fill less than this share of the length on average are worth packing."""
+PACKED_STEPS = 50
+"""Packing that leaves fewer steps than this teaches too little."""
+
+
+def packing_pays(recipe: Recipe, facts: Facts, settings: Settings) -> bool:
+    """Whether joined rows would save much time and leave enough steps."""
+    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
+    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
+    return filled < PACK_BELOW and steps >= PACKED_STEPS
+
+
+def _packing_reason(recipe: Recipe, facts: Facts, settings: Settings) -> str:
+    if recipe.objective.packing:
+        return "the recipe says so"
+    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
+    text = f"a row fills {100 * filled:.0f} % of the maximum length on average"
+    if filled >= PACK_BELOW:
+        return text
+    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
+    return f"{text}; packed, {steps:,} steps would be left"
 
 
 def with_steps(recipe: Recipe, settings: Settings, steps: int) -> Settings:
@@ -210,16 +313,12 @@ def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[De
     )
 
 
-def _settle_checkpointing(
-    recipe: Recipe, facts: Facts, device: str, bf16: bool
-) -> tuple[bool, str]:
+def _settle_checkpointing(recipe: Recipe, facts: Facts, settings: Settings) -> tuple[bool, str]:
     chosen = recipe.training.checkpointing
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     assert facts.model is not None
-    setup = step_setup(recipe, device=device, bf16=bf16, checkpointing=False)
-    setup = setup.model_copy(update=_rows(recipe, facts))
-    need = estimate(facts.model, recipe.adaptation, setup).total
+    need = estimate(facts.model, recipe.adaptation, make_setup(recipe, facts, settings)).total
     if need <= 0.9 * _limit(recipe, facts.machine):
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
@@ -227,37 +326,27 @@ def _settle_checkpointing(
 
 def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
     """The step that a run with these settings takes on its longest rows."""
-    return step_setup(
-        recipe,
-        device=settings.device,
-        bf16=settings.bf16,
+    full = Setup(
+        cuda=settings.device == "cuda",
+        dtype="bf16" if settings.bf16 else "fp32",
+        rows=settings.micro_batch,
+        length=settings.max_length,
+        accumulation=settings.accumulation,
         checkpointing=settings.checkpointing,
-    ).model_copy(update=_rows(recipe, facts))
-
-
-def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) -> Setup:
-    """A step of our engine on full rows."""
-    return Setup(
-        cuda=device == "cuda",
-        dtype="bf16" if bf16 else "fp32",
-        rows=recipe.training.micro_batch,
-        length=recipe.training.max_length,
-        accumulation=recipe.training.accumulation,
-        checkpointing=checkpointing,
     )
+    return full.model_copy(update=_rows(recipe, facts, settings))
 
 
-def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
+def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]:
     """The longest batch: rows that differ in length need a mask, and so do packed ones.
 
     TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
     """
-    training = recipe.training
+    batch, length = settings.micro_batch, settings.max_length
     if recipe.objective.packing:
-        return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
-    longest = max(1, tokens(recipe, facts).longest)
-    ragged = training.micro_batch > 1
-    return {"length": min(training.max_length, longest), "padded": ragged}
+        return {"rows": 1, "length": batch * length, "padded": True}
+    longest = max(1, tokens(recipe, facts, length).longest)
+    return {"length": min(length, longest), "padded": batch > 1}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:
@@ -280,7 +369,7 @@ def _seconds(recipe: Recipe, facts: Facts, settings: Settings) -> float | None:
     """A rough time on a CPU; None on a GPU, where a guess would mislead."""
     if settings.device != "cpu" or facts.model is None:
         return None
-    counted = tokens(recipe, facts)
+    counted = tokens(recipe, facts, settings.max_length)
     seen = counted.mean * settings.steps * settings.micro_batch * settings.accumulation
     per_token = (6 if recipe.adaptation.kind == "full" else 4) * facts.model.parameters
     return seen * per_token / (FLOPS_PER_CORE * max(1, facts.machine.cores))

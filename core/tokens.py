@@ -40,10 +40,15 @@ CHARACTERS_PER_TOKEN = 3.6
 """English text under common BPE vocabularies; used only until the engine has counted."""
 
 
+def token_guess(characters: float) -> int:
+    """Tokens of a row with so many characters, its template included."""
+    return round(characters / CHARACTERS_PER_TOKEN) + 12
+
+
 def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> TokenFacts:
     """A first figure from characters, for the second before the real count is there."""
-    mean = min(max_length, round(mean_chars / CHARACTERS_PER_TOKEN) + 12)
-    longest = round(max_chars / CHARACTERS_PER_TOKEN) + 12
+    mean = min(max_length, token_guess(mean_chars))
+    longest = token_guess(max_chars)
     return TokenFacts(
         max_length=max_length,
         rows=rows,

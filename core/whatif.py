@@ -8,7 +8,7 @@ from typing import Any
 from core.errors import Edit
 from core.plan import Facts
 from core.recipe import Recipe
-from core.settle import make_draft
+from core.settle import Settings, make_draft
 from core.value import Value
 
 WORTH = 0.02
@@ -34,9 +34,11 @@ class Saving(Value):
 
 def savings(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     """Single changes that need less memory, the largest saving first."""
-    now = needed(recipe, facts)
-    found = []
-    for way in _ways(recipe):
+    draft = make_draft(recipe, facts)
+    if draft.settings is None:
+        return ()
+    now, found = draft.needed, []
+    for way in _ways(recipe, draft.settings):
         less = now - needed(recipe, facts, way.edit)
         if less > WORTH * now:
             found.append(way.model_copy(update={"bytes": less}))
@@ -88,10 +90,11 @@ def _at(recipe: Recipe, facts: Facts, path: str, value: int) -> int:
     return needed(recipe, facts, Edit(path=path, value=value))
 
 
-def _ways(recipe: Recipe) -> Iterator[Saving]:
+def _ways(recipe: Recipe, settings: Settings) -> Iterator[Saving]:
     training = recipe.training
     if training.micro_batch > 1:
-        yield Saving(edit=_halved_batch(training.model_dump(mode="json")), bytes=0)
+        now = training.model_dump(mode="json") | {"accumulation": settings.accumulation}
+        yield Saving(edit=_halved_batch(now), bytes=0)
     if training.checkpointing != "on":
         label = "Recompute activations (gradient checkpointing)"
         edit = Edit(path="training.checkpointing", value="on", label=label)
@@ -105,9 +108,9 @@ def _ways(recipe: Recipe) -> Iterator[Saving]:
         label = "Train a LoRA adapter instead of all weights"
         edit = Edit(path="adaptation", value={"kind": "lora"}, label=label)
         yield Saving(edit=edit, bytes=0, changes="fewer weights learn")
-    if training.max_length > 64:
-        half = training.max_length // 2
-        label = f"Cut rows at {half:,} tokens instead of {training.max_length:,}"
+    if settings.max_length > 64:
+        half = settings.max_length // 2
+        label = f"Cut rows at {half:,} tokens instead of {settings.max_length:,}"
         edit = Edit(path=LENGTH, value=half, label=label)
         yield Saving(edit=edit, bytes=0, changes="longer rows lose their end")
 

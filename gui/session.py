@@ -215,6 +215,6 @@ def _read_by(recipe: Recipe) -> Data:
     return recipe.data.model_copy(update={"heldout_share": 0.0})
 
 
-def _counted_by(recipe: Recipe) -> tuple[int, int, float]:
+def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None]:
     """What decides the counts besides model and data: where rows are cut, which are held out."""
     return recipe.training.max_length, recipe.training.seed, recipe.data.heldout_share

@@ -60,7 +60,7 @@ class Axis(Card):
 
     def show_values(self, recipe: Recipe, plan: Plan, values: Sequence[int], top: int) -> None:
         """Draw the curve of a plan, and where the recipe stands on it."""
-        chosen = int(recipe.get(self.path))
+        chosen = int(getattr(plan.settings, self.path.split(".")[-1]))
         self._values = tuple(sorted({*values, chosen}))
         self._show_slider(chosen)
         series = Series()

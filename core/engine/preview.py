@@ -5,6 +5,7 @@ from __future__ import annotations
 from core import mixing, models
 from core.engine import encode
 from core.engine.load import load_tokenizer
+from core.engine.rows import length_of
 from core.recipe import Recipe
 from core.tokens import Preview
 
@@ -15,7 +16,7 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     note = encode.prepare_template(tokenizer)
     mixture = mixing.read(recipe)
     encoded = encode.encode(tokenizer, mixture.train)
-    length = recipe.training.max_length
+    length = length_of(recipe, encoded)
     return Preview(
         tokens=encode.count(encoded, length, len(mixture.heldout), note),
         rows=tuple(encode.show(tokenizer, row, length) for row in encoded[:rows]),

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from core import mixing
+from core import mixing, models
 from core.dataset import Example
 from core.engine.encode import Progress, Row, encode, keep_trainable
 from core.mixing import Drawn
 from core.reading import digest_of
 from core.recipe import Recipe
+from core.sizing import length_for
 
 LOSS_ROWS = 500
 """Held-out loss is measured on at most so many rows: enough for three digits."""
@@ -29,6 +30,8 @@ class Corpus:
     heldout: list[Row]
     examples: list[Example]
     """The held-out rows as messages, for questions and answers."""
+    length: int
+    """Tokens at which rows are cut."""
 
 
 def gather(
@@ -43,10 +46,18 @@ def gather(
     whole = len(train) + len(kept)
     rows = encode(tokenizer, train, progress=lambda done, _: progress(done, whole))
     held = encode(tokenizer, kept, progress=lambda done, _: progress(len(train) + done, whole))
-    length = recipe.training.max_length
+    length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
-    return Corpus(rows, _measurable(held, length, warn), kept)
+    return Corpus(rows, _measurable(held, length, warn), kept, length)
+
+
+def length_of(recipe: Recipe, rows: Sequence[Row]) -> int:
+    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need."""
+    if recipe.training.max_length is not None:
+        return recipe.training.max_length
+    context = models.look(models.resolve(recipe.model)).context
+    return length_for([len(row.ids) for row in rows], context)
 
 
 def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:

@@ -97,8 +97,18 @@ def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
     prepare_template(tokenizer)
     progress = functools.partial(job.progress, "tokenising")
     corpus = gather(job.recipe, tokenizer, job.voice.warn, progress)
+    _take_length(job, corpus.length)
     tell_changes(job.sources, job.voice.warn)
     return tokenizer, corpus
+
+
+def _take_length(job: Job, length: int) -> None:
+    """An automatic length was a guess if the plan was made before tokens were counted."""
+    planned = job.settings.max_length
+    if length != planned:
+        text = f"Rows are cut at {length:,} tokens; {planned:,} were guessed before counting."
+        job.voice.warn("length", text)
+        job.settings = job.settings.model_copy(update={"max_length": length})
 
 
 def _score(
@@ -149,7 +159,7 @@ def _make_trainer(
     job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
 ) -> Trainer:
     data = _dataset(job, corpus)
-    steps = steps_for(job.recipe, len(data))
+    steps = steps_for(job.recipe, job.settings, len(data))
     job.settings = with_steps(job.recipe, job.settings, steps)
     checks = job.recipe.checks
     watch = Watch(

@@ -60,3 +60,11 @@ def test_data_that_changed_since_the_plan_is_told(mixed: Recipe) -> None:
     tell_changes(sources, warn)
     assert [warning.code for warning in told] == ["data-changed"]
     assert "alpaca.jsonl" in told[0].text
+
+
+def test_an_automatic_length_is_the_same_in_preview_and_training(mixed: Recipe) -> None:
+    chosen = mixed.edit("training.max_length", None)
+    corpus = gather(chosen, load_tokenizer(starter()), lambda *_: None, lambda *_: None)
+    shown = preview(chosen, rows=1)
+    assert corpus.length == shown.tokens.max_length == 128
+    assert shown.tokens.cut == 0
