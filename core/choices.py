@@ -58,7 +58,8 @@ class Data(Value):
     path: str = Field(
         "",
         title="Dataset",
-        description="A file of rows, such as .jsonl, .csv, .parquet or .xlsx, or a folder of them.",
+        description="A file of rows, such as .jsonl, .csv, .parquet or .xlsx, a folder of them, or "
+        "a dataset of the Hub as hub:owner/name#split.",
     )
     format: str = Field(
         "auto", title="Format", description="How rows are read; auto recognises it from the rows."
@@ -100,6 +101,12 @@ class Data(Value):
         """The datasets beside the first, each by its place below `data`."""
         listed: dict[str, Source] = {f"mix.{at}": source for at, source in enumerate(self.mix)}
         return listed | ({"replay": self.replay} if self.replay.path else {})
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every dataset that is named."""
+        named = (self.path, self.heldout, *(source.path for source in self.further.values()))
+        return tuple(filter(None, named))
 
     @model_validator(mode="after")
     def _something_left_for_the_first(self) -> Data:

@@ -16,13 +16,14 @@ from core.describe import (
     tell_result,
 )
 from core.errors import CoreError, RecipeError, RunError
+from core.hub_spec import as_spec, read_spec
 from core.launch import Engine
 from core.machine import read_machine
 from core.plan import Facts, make_plan
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
-from core.watch import watch, watch_engine, watch_fetch
+from core.watch import bring, watch, watch_engine, watch_fetch
 
 BAD_INPUT, RUN_FAILED = 2, 1
 
@@ -75,7 +76,7 @@ def load(path: Path) -> Recipe:
     data = _anchored_data(chosen.data, folder)
     model = chosen.model
     if model.startswith((".", "~")) or (folder / model).is_dir():
-        model = _anchored(model, folder)
+        model = str(folder / Path(model).expanduser())
     return chosen.model_copy(update={"data": data, "model": model})
 
 
@@ -96,11 +97,19 @@ def _anchored_data(data: Data, folder: Path) -> Data:
 def _anchored(path: str, folder: Path) -> str:
     if not path or path.startswith(places.SAMPLE):
         return path
+    if spec := as_spec(path, folder):
+        return str(spec)
     return str(folder / Path(path).expanduser())
 
 
 def gather(chosen: Recipe, *, count: bool) -> Facts:
-    """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
+    """Look at machine, model and data; `count` also counts tokens. Raises CoreError.
+
+    Datasets on the Hub are downloaded first.
+    """
+    for path in chosen.data.paths:
+        if spec := read_spec(path):
+            bring(spec)
     facts = Facts(
         machine=read_machine(places.runs_home()),
         model=models.look(models.resolve(chosen.model)) if chosen.model else None,
@@ -221,10 +230,12 @@ def stop(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def fetch(arguments: Namespace, terminal: Terminal) -> int:
-    """Download a model from the Hub; what was loaded is kept for the next attempt."""
+    """Download a model or dataset from the Hub; what was loaded is kept for the next attempt."""
+    spec = read_spec(arguments.model)
+    field = "data.path" if spec else "model"
     terminal.say(f"Downloading {arguments.model}.")
-    with hub.fetch(arguments.model) as download:
+    with hub.fetch_data(spec) if spec else hub.fetch(arguments.model) as download:
         folder = watch_fetch(download)
-    terminal.say(f"Stored in {folder}. Use it as `model: {arguments.model}` in a recipe.")
-    terminal.answer({"model": arguments.model, "folder": str(folder)})
+    terminal.say(f"Stored in {folder}. Use it as `{field}: {arguments.model}` in a recipe.")
+    terminal.answer({"dataset" if spec else "model": arguments.model, "folder": str(folder)})
     return 0

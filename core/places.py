@@ -44,6 +44,11 @@ def models_home() -> Path:
     return data_home() / "models"
 
 
+def datasets_home() -> Path:
+    """Where downloaded datasets are kept."""
+    return data_home() / "datasets"
+
+
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
     if os.environ.get("TUNESMITH_HOME"):

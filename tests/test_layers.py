@@ -29,6 +29,7 @@ models formats
 adapt objectives choices
 recipe catalog
 reading findings jsonl
+hub_spec
 recognise
 dataset tokens history
 mixing
@@ -40,7 +41,8 @@ memory
 settle
 problems
 plan
-whatif rundir hub hub_wire
+whatif rundir hub hub_files
+hub_data
 fetch
 launch
 terminal
