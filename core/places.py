@@ -51,9 +51,18 @@ def datasets_home() -> Path:
 
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
+    return _cache_home() / "traces"
+
+
+def tokens_home() -> Path:
+    """Where encoded rows are kept; may be deleted at any time."""
+    return _cache_home() / "tokens"
+
+
+def _cache_home() -> Path:
     if os.environ.get("TUNESMITH_HOME"):
-        return data_home() / "cache" / "traces"
-    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False)) / "traces"
+        return data_home() / "cache"
+    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False))
 
 
 def expand(path: str | Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core import mixing, models
 from core.engine import encode
+from core.engine.kept_tokens import encode_once
 from core.engine.load import load_tokenizer
 from core.engine.rows import length_of
 from core.recipe import Recipe
@@ -15,7 +16,7 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     tokenizer = load_tokenizer(models.resolve(recipe.model))
     note = encode.prepare_template(tokenizer)
     mixture = mixing.read(recipe)
-    encoded = encode.encode(tokenizer, mixture.train)
+    encoded = encode_once(tokenizer, mixture.train)
     length = length_of(recipe, encoded)
     return Preview(
         tokens=encode.count(encoded, length, len(mixture.heldout), note),

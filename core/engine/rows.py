@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from core import mixing, models
 from core.dataset import Example
-from core.engine.encode import Progress, Row, encode, keep_trainable
+from core.engine.encode import Progress, Row, keep_trainable
+from core.engine.kept_tokens import encode_once
 from core.mixing import Drawn
 from core.reading import digest_of
 from core.recipe import Recipe
@@ -44,8 +45,8 @@ def gather(
         if finding.severity != "note":
             warn(finding.code, finding.text, finding.fix)
     whole = len(train) + len(kept)
-    rows = encode(tokenizer, train, progress=lambda done, _: progress(done, whole))
-    held = encode(tokenizer, kept, progress=lambda done, _: progress(len(train) + done, whole))
+    rows = encode_once(tokenizer, train, lambda done, _: progress(done, whole))
+    held = encode_once(tokenizer, kept, lambda done, _: progress(len(train) + done, whole))
     length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
