@@ -7,12 +7,15 @@ a value and says why.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.value import Value
+
+AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
+"""`auto` says the same as an empty value."""
 
 
 class Source(Value):
@@ -72,7 +75,7 @@ class Data(Value):
         title="Held-out file",
         description="Rows kept for measuring. Empty: a share of the dataset is set aside.",
     )
-    heldout_share: float | None = Field(
+    heldout_share: Annotated[float | None, AUTO] = Field(
         None,
         ge=0,
         le=0.5,
@@ -122,7 +125,7 @@ class Data(Value):
 class Training(Value):
     """How long, how fast and in what portions."""
 
-    epochs: float | None = Field(
+    epochs: Annotated[float | None, AUTO] = Field(
         None,
         gt=0,
         le=1000,
@@ -136,7 +139,7 @@ class Training(Value):
         title="Stop after steps",
         description="A limit in optimizer steps; it wins over epochs. Empty: no limit.",
     )
-    learning_rate: float | None = Field(
+    learning_rate: Annotated[float | None, AUTO] = Field(
         None,
         gt=0,
         lt=1,
@@ -154,7 +157,7 @@ class Training(Value):
         description="Rows computed at once. Halve it when memory is short and double the "
         "accumulation: the result is the same.",
     )
-    accumulation: int | None = Field(
+    accumulation: Annotated[int | None, AUTO] = Field(
         None,
         ge=1,
         le=4096,
@@ -162,7 +165,7 @@ class Training(Value):
         description="Batches added up before one change of the weights. Batch x accumulation is "
         "the effective batch; usual: 8 to 64. Empty: chosen from the number of rows.",
     )
-    max_length: int | None = Field(
+    max_length: Annotated[int | None, AUTO] = Field(
         None,
         ge=16,
         le=1_048_576,
@@ -218,7 +221,7 @@ class Training(Value):
 class Checks(Value):
     """What is measured and saved while training."""
 
-    every: int | None = Field(
+    every: Annotated[int | None, AUTO] = Field(
         None,
         ge=1,
         title="Evaluate every",

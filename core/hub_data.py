@@ -23,7 +23,8 @@ from core.yamls import parse_yaml
 
 RECORD = ".source.json"
 """Beside the rows, hidden so that it is not read as rows: id, commit, digests."""
-CONVERTED = "refs/convert/parquet"
+CONVERTED, PARTIAL = "refs/convert/parquet", "partial-"
+"""The Hub's own conversion, and how a split is called that it converted only in part."""
 README_BYTES = 5_000_000
 _KINDS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".arrow")
 """Kinds of files with rows, the best first."""
@@ -177,17 +178,18 @@ def _converted(spec: HubSpec, wire: Wire, about: str, repo: _Repo) -> tuple[_Rep
         raise _refused(spec, repo) from error
     configs: dict[str, Splits] = {}
     for name in made.rows:
-        config, _, rest = name.partition("/")
-        split = rest.split("/")[0]
-        if split.startswith("partial-"):
-            raise HubError(
-                f"The Hub converted only a part of {spec.repo}.",
-                hint="Choose another dataset, or download its original files by hand.",
-            )
-        configs.setdefault(config, {}).setdefault(split, []).append(name)
+        config, split = (name.split("/") + [""])[:2]
+        found = configs.setdefault(config, {})
+        found.setdefault(split.removeprefix(PARTIAL), []).append(name)
     if not configs:
         raise _refused(spec, repo)
-    return made, _choose_config(spec, _Configs(configs))
+    splits = _choose_config(spec, _Configs(configs))
+    if any(f"/{PARTIAL}" in name for names in splits.values() for name in names):
+        raise HubError(
+            f"The Hub converted only a part of {spec.repo}.",
+            hint="Choose another dataset, or download its original files by hand.",
+        )
+    return made, splits
 
 
 def _refused(spec: HubSpec, repo: _Repo) -> HubError:

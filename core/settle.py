@@ -244,7 +244,7 @@ def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
 
 
 def _told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:
-    rows, whole = split_sizes(recipe, facts)[0], settings.micro_batch * settings.accumulation
+    whole = settings.micro_batch * settings.accumulation
     unit = "sequences" if recipe.objective.packing else "rows"
     counted = _sequences(recipe, facts, settings)
     because = f"{counted:,} {unit} x {settings.epochs:g} epochs, {whole:,} at a time"
@@ -252,8 +252,7 @@ def _told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[De
         because = "the recipe sets this limit"
     yield Decision(name="Steps", value=f"{settings.steps:,}", because=because)
     on, why = "on" if recipe.objective.packing else "off", _packing_reason(recipe, facts, settings)
-    if rows:
-        yield Decision(name="Packing", value=on, because=why)
+    yield Decision(name="Packing", value=on, because=why)
     if recipe.checks.every is None:
         often = f"{settings.every} steps"
         yield Decision(name="Evaluate every", value=often, because="ten looks per run")

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core import hub, launch
+from core.errors import HubError
 from core.events import Evaluated, Event, Phase, Step, Warned
 from core.history import PHASES, History, Outcome
 from core.hub import Fetch
@@ -38,8 +39,11 @@ def watch(run: RunDir, alive: Callable[[], bool], terminal: Terminal) -> History
 def bring(spec: HubSpec) -> None:
     """Download a dataset unless it is here. Raises HubError."""
     if not spec.folder.is_dir():
-        with hub.fetch_data(spec) as download:
-            watch_fetch(download)
+        try:
+            with hub.fetch_data(spec) as download:
+                watch_fetch(download)
+        except HubError as error:
+            raise HubError(f"{spec}: {error}", hint=error.hint) from error
 
 
 def watch_fetch(download: Fetch) -> Path | None:

@@ -81,6 +81,12 @@ def test_what_the_recipe_gives_is_not_chosen() -> None:
     assert not {"Epochs", "Effective batch", "Maximum length", "Held-out rows"} & set(reasons(plan))
 
 
+def test_auto_says_the_same_as_nothing() -> None:
+    names = ("epochs", "learning_rate", "accumulation", "max_length")
+    written = {"training": dict.fromkeys(names, "auto"), "data": {"heldout_share": "auto"}}
+    assert parse(written) == Recipe()
+
+
 def test_until_tokens_are_counted_the_length_is_called_a_guess() -> None:
     data = DATA.model_copy(update={"long_chars": 3600})
     plan = make_plan(AUTOMATIC, facts(data=data, tokens=None))
