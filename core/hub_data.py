@@ -178,7 +178,7 @@ def _converted(spec: HubSpec, wire: Wire, about: str, repo: _Repo) -> tuple[_Rep
         raise _refused(spec, repo) from error
     configs: dict[str, Splits] = {}
     for name in made.rows:
-        config, split = (name.split("/") + [""])[:2]
+        config, split = [*name.split("/"), ""][:2]
         found = configs.setdefault(config, {})
         found.setdefault(split.removeprefix(PARTIAL), []).append(name)
     if not configs:
