@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from core import commands, hub
+from core import commands, hub, hub_data
 from core.cli import main
 from core.dataset import inspect_data
 from core.errors import DataError, HubError
 from core.hub_data import by_name, matches, split_of
 from core.hub_spec import HubSpec, as_spec, located, read_spec
+from core.hub_wire import Wire
 from core.recipe import parse
 from tests.core.hub_server import Hub, Repo, serve
 
@@ -66,18 +67,24 @@ def bring(text: str) -> Path:
     return spec.folder
 
 
+def get(text: str) -> Path:
+    """Download as the fetch process does, without starting one."""
+    spec = read_spec(text)
+    assert spec is not None
+    return hub_data.get(spec, Wire(), lambda line: None)
+
+
 def questions(text: str) -> set[str]:
     """First words of what is asked in a dataset that is here."""
     return {str(row["prompt"]).split()[0] for row in inspect_data(Path(text)).sample}
 
 
 def refusal(text: str) -> HubError:
-    spec = read_spec(text)
-    assert spec is not None
-    with hub.fetch_data(spec) as fetch, pytest.raises(HubError) as caught:
-        list(fetch.progress())
+    with pytest.raises(HubError) as caught:
+        get(text)
     assert caught.value.hint
-    assert not spec.folder.exists()
+    with pytest.raises(DataError, match="not on this computer"):
+        located(text)
     return caught.value
 
 
@@ -126,7 +133,7 @@ def test_the_right_files_are_found(
     repo: Repo, text: str, count: int, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(monkeypatch, repo) as found:
-        bring(text)
+        get(text)
         assert not found.asked("talks.py"), "no program of theirs is even downloaded"
     assert inspect_data(Path(text)).rows == count
     assert questions(text) == {word}
@@ -182,11 +189,15 @@ def test_a_cancelled_download_goes_on_and_is_never_half_there(
     assert inspect_data(Path(str(spec))).rows == 5_000
 
 
-def test_without_a_network_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        assert "cannot be reached" in str(refusal("hub:maker/talks"))
+        assert main(["data", "inspect", f"hub:{ID}"]) == 2
+    assert f"hub:{ID}: http://127.0.0.1" in (told := capsys.readouterr().err)
+    assert "cannot be reached" in told
 
 
 def test_the_terminal_downloads_and_inspects(
