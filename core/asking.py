@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.draft import Settings
 from core.errors import CoreError, RunError
 from core.machine import read_machine
 from core.memory.correction import device_name
 from core.memory.measured import Measured
 from core.recipe import Recipe
-from core.settle import Settings
 from core.value import Value
 
 _KEEP = (

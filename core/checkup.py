@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.dataset import DataFacts, facts_of, usable
-from core.doctor import CHECKS, Ask, Check, Seen, verdict
+from core.doctor import CHECKS, Ask, Check, Seen
 from core.errors import DataError
 from core.findings import DataFinding, Survey, count_rows
 from core.reading import BadLine
@@ -54,11 +54,6 @@ class Checkup:
                 f"For instance {self.broken[0]}.", title="Broken lines", mendable=True,
             ),
         )  # fmt: skip
-
-    @property
-    def verdict(self) -> str:
-        """What a dataset of this size can teach."""
-        return verdict(self.facts.rows)
 
 
 def examine(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import catalog, dataset, durable, hub, launch, places, recipe
+from core import catalog, durable, hub, launch, mixing, places, recipe
+from core.choices import Data, Source
 from core.describe import (
     data_lines,
     failure,
@@ -14,6 +15,7 @@ from core.describe import (
     tell_result,
 )
 from core.errors import CoreError, RecipeError, RunError
+from core.hub_spec import as_spec, read_spec
 from core.launch import Engine
 from core.machine import read_machine
 from core.memory import correction
@@ -22,7 +24,7 @@ from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
-from core.watch import watch, watch_engine, watch_fetch
+from core.watch import bring, watch, watch_engine, watch_fetch
 
 BAD_INPUT, RUN_FAILED = 2, 1
 
@@ -73,43 +75,53 @@ def load(path: Path) -> Recipe:
     """A recipe file; relative paths in it start at its own folder. Raises RecipeError."""
     chosen = recipe.load(path)
     folder = path.absolute().parent
-    data = chosen.data.model_copy(
-        update={
-            "path": _anchored(chosen.data.path, folder),
-            "heldout": _anchored(chosen.data.heldout, folder),
-        }
-    )
+    data = _anchored_data(chosen.data, folder)
     model = chosen.model
     if model.startswith((".", "~")) or (folder / model).is_dir():
-        model = _anchored(model, folder)
+        model = str(folder / Path(model).expanduser())
     return chosen.model_copy(update={"data": data, "model": model})
+
+
+def _anchored_data(data: Data, folder: Path) -> Data:
+    def moved(source: Source) -> Source:
+        return source.model_copy(update={"path": _anchored(source.path, folder)})
+
+    return data.model_copy(
+        update={
+            "path": _anchored(data.path, folder),
+            "heldout": _anchored(data.heldout, folder),
+            "mix": tuple(map(moved, data.mix)),
+            "replay": moved(data.replay),
+        }
+    )
 
 
 def _anchored(path: str, folder: Path) -> str:
     if not path or path.startswith(places.SAMPLE):
         return path
+    if spec := as_spec(path, folder):
+        return str(spec)
     return str(folder / Path(path).expanduser())
 
 
 def gather(chosen: Recipe, *, count: bool) -> Facts:
-    """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
+    """Look at machine, model and data; `count` also counts tokens. Raises CoreError.
+
+    Datasets on the Hub are downloaded first.
+    """
+    for path in chosen.data.paths:
+        if spec := read_spec(path):
+            bring(spec)
     machine = read_machine(places.runs_home())
     facts = Facts(
         machine=machine,
         corrections=correction.recall(machine),
         model=catalog.look(chosen.model) if chosen.model else None,
-        data=_inspect(chosen, chosen.data.path),
-        heldout=_inspect(chosen, chosen.data.heldout),
+        **dict(mixing.look(chosen.data)),
     )
     if not count or facts.model is None or facts.data is None or not make_plan(chosen, facts).ready:
         return facts
     return facts.model_copy(update={"tokens": launch.preview(chosen).tokens})
-
-
-def _inspect(chosen: Recipe, path: str) -> dataset.DataFacts | None:
-    if not path:
-        return None
-    return dataset.inspect_data(Path(path), format=chosen.data.format, columns=chosen.data.columns)
 
 
 def check(arguments: Namespace, terminal: Terminal) -> int:
@@ -226,10 +238,12 @@ def stop(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def fetch(arguments: Namespace, terminal: Terminal) -> int:
-    """Download a model from the Hub; what was loaded is kept for the next attempt."""
+    """Download a model or dataset from the Hub; what was loaded is kept for the next attempt."""
+    spec = read_spec(arguments.model)
+    field = "data.path" if spec else "model"
     terminal.say(f"Downloading {arguments.model}.")
-    with hub.fetch(arguments.model) as download:
+    with hub.fetch_data(spec) if spec else hub.fetch(arguments.model) as download:
         folder = watch_fetch(download)
-    terminal.say(f"Stored in {folder}. Use it as `model: {arguments.model}` in a recipe.")
-    terminal.answer({"model": arguments.model, "folder": str(folder)})
+    terminal.say(f"Stored in {folder}. Use it as `{field}: {arguments.model}` in a recipe.")
+    terminal.answer({"dataset" if spec else "model": arguments.model, "folder": str(folder)})
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import DataError
 from core.jsonl import cannot_write
-from core.places import datasets_home, resources
+from core.places import copies_home, resources
 
 
 def home_for(path: Path) -> Path:
@@ -15,7 +15,7 @@ def home_for(path: Path) -> Path:
     beside = path.parent
     if os.access(beside, os.W_OK) and not beside.is_relative_to(resources()):
         return beside
-    own = datasets_home()
+    own = copies_home()
     try:
         own.mkdir(parents=True, exist_ok=True)
     except OSError as error:

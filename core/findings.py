@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -112,7 +114,8 @@ class Survey:
         self.rows = 0
         self.unusable = 0
         self.max_chars = 0
-        self._chars = 0
+        self._total = 0
+        self._chars = array("Q")
         self._json = 0
         self._columns = columns
         self._mapping = mapping
@@ -142,10 +145,10 @@ class Survey:
     ) -> None:
         """Count a usable row; a pair counts with the characters of both its conversations."""
         self.rows += 1
-        for side in (messages, rejected):
-            chars = sum(len(message["content"]) for message in side)
-            self._chars += chars
-            self.max_chars = max(self.max_chars, chars)
+        sizes = [sum(len(m["content"]) for m in side) for side in (messages, rejected)]
+        self._total += sum(sizes)
+        self._chars.append(max(sizes))
+        self.max_chars = max(self.max_chars, *sizes)
         self._json += is_json(messages[-1]["content"])
         self._compare(line, messages, rejected)
         if any("weight" in message for message in messages):
@@ -168,7 +171,11 @@ class Survey:
     @property
     def mean_chars(self) -> float:
         """Average characters of a usable row."""
-        return self._chars / self.rows if self.rows else 0.0
+        return self._total / self.rows if self.rows else 0.0
+
+    def chars_of(self, share: float) -> int:
+        """Characters that this share of the usable rows does not exceed."""
+        return sorted(self._chars)[math.ceil(share * self.rows) - 1] if self.rows else 0
 
     @property
     def json_answers(self) -> bool:

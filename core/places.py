@@ -39,9 +39,9 @@ def runs_home() -> Path:
     return data_home() / "runs"
 
 
-def datasets_home() -> Path:
+def copies_home() -> Path:
     """Where copies of datasets go that cannot lie beside the original."""
-    return data_home() / "datasets"
+    return data_home() / "copies"
 
 
 def models_home() -> Path:
@@ -54,6 +54,11 @@ def shapes_home() -> Path:
     return _cache_home() / "shapes"
 
 
+def datasets_home() -> Path:
+    """Where downloaded datasets are kept."""
+    return data_home() / "datasets"
+
+
 def corrections_file() -> Path:
     """What measurements on this computer say about estimates; may be deleted at any time."""
     return data_home() / "measurements.json"
@@ -62,6 +67,11 @@ def corrections_file() -> Path:
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
     return _cache_home() / "traces"
+
+
+def tokens_home() -> Path:
+    """Where encoded rows are kept; may be deleted at any time."""
+    return _cache_home() / "tokens"
 
 
 def _cache_home() -> Path:

@@ -26,12 +26,13 @@ from core.memory.setup import Attention, Dtype, Engine, Loss, OnObjective, Optim
 from core.models import ModelFacts, is_hub_id
 from core.numbers import show_bytes
 from core.offers import offer, offers, planned_for, usual_dtype
+from core.pace import card_of
 from core.plan import Facts, Plan, make_plan
 from core.plan_page import page
 from core.plan_text import offer_lines, plan_document, plan_lines, price_line
 from core.preflight import plan_measured
 from core.recipe import Recipe
-from core.settle import card_of, setup_of
+from core.settle import setup_of
 from core.terminal import Terminal
 from core.whatif import Saving, ladder
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from core import launch
 from core.describe import problem_lines
+from core.draft import Settings
 from core.errors import Problem
 from core.history import preflight_sentence
 from core.memory import Bill
 from core.memory.correction import learn
 from core.memory.measured import Measured
+from core.pace import token_seconds
 from core.plan import Facts, Plan
 from core.plan_text import plan_document, plan_lines
 from core.recipe import Recipe
-from core.settle import Settings, token_seconds
 from core.terminal import Terminal
 from core.whatif import advice
 

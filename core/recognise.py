@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import DataError, Problem
 from core.formats import FORMATS, Format, Match, RowError
-from core.places import expand
+from core.hub_spec import located
 from core.reading import BadLine, Line, read_rows
 
 LOOKED_AT = 200
@@ -42,7 +42,7 @@ def open_rows(
 ) -> Opened:
     """Recognise a file. Raises DataError, also for broken lines unless somebody takes them."""
     chosen = columns or {}
-    path = expand(path).expanduser().absolute()
+    path = located(path)
     lines = _good_lines(path, pass_over)
     head = tuple(itertools.islice(lines, LOOKED_AT))
     if not head:

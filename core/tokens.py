@@ -39,8 +39,8 @@ class TokenFacts(Value):
     """Training rows that are longer than `max_length`."""
     untrained: int = 0
     """Rows without a single trained token at this length: they teach nothing."""
-    untrained_lines: tuple[int, ...] = ()
-    """Where they stand in the file, the first twenty."""
+    untrained_lines: tuple[int | str, ...] = ()
+    """Where they stand, the first twenty: lines, or file:line behind the first dataset of a mix."""
     ended: int = 0
     """Rows whose last answer is whole, so that its end is learned."""
     end_token: str = ""
@@ -59,10 +59,15 @@ CHARACTERS_PER_TOKEN = 3.6
 """English text under common BPE vocabularies; used only until the engine has counted."""
 
 
+def token_guess(characters: float) -> int:
+    """Tokens of a row with so many characters, its template included."""
+    return round(characters / CHARACTERS_PER_TOKEN) + 12
+
+
 def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> TokenFacts:
     """A first figure from characters, for the second before the real count is there."""
-    mean = min(max_length, round(mean_chars / CHARACTERS_PER_TOKEN) + 12)
-    longest = round(max_chars / CHARACTERS_PER_TOKEN) + 12
+    mean = min(max_length, token_guess(mean_chars))
+    longest = token_guess(max_chars)
     return TokenFacts(
         max_length=max_length,
         rows=rows,
@@ -91,6 +96,8 @@ class PreviewRow(Value):
     """One row exactly as the model will see it; a pair is shown as two."""
 
     line: int
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
     answer: AnswerSide = ""
     pieces: tuple[Piece, ...]
 

@@ -9,11 +9,13 @@ from annotated_types import Ge
 
 from core.catalog import CatalogModel, models
 from core.choices import Training
+from core.draft import Settings
 from core.errors import Edit
 from core.memory import Setup
 from core.plan import Facts
+from core.portions import tokens
 from core.recipe import Recipe
-from core.settle import make_draft, setup_of, tokens
+from core.settle import make_draft, settle, setup_of
 from core.value import Value
 
 WORTH = 0.02
@@ -45,9 +47,10 @@ class Saving(Value):
 
 def savings(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     """Single changes that need less memory, the largest saving first."""
-    now = needed(recipe, facts)
-    found = []
-    for way in _ways(recipe):
+    if facts.model is None:
+        return ()
+    now, found = needed(recipe, facts), []
+    for way in _ways(recipe, settle(recipe, facts)[0]):
         less = now - needed(recipe, facts, way.edit)
         if less > WORTH * now:
             found.append(way.model_copy(update={"bytes": less}))
@@ -86,6 +89,12 @@ def needed(recipe: Recipe, facts: Facts, edit: Edit | None = None) -> int:
     """Bytes that a recipe needs, after an edit if one is given."""
     chosen = recipe.edit(edit.path, edit.value) if edit else recipe
     return make_draft(chosen, facts).needed
+
+
+def value_of(recipe: Recipe, facts: Facts, path: str) -> int:
+    """What a field of the training comes to, chosen or automatic; needs a model."""
+    settings, _ = settle(recipe, facts)
+    return int(getattr(settings, path.removeprefix("training.")))
 
 
 def curve(
@@ -135,14 +144,15 @@ def _facts_at(recipe: Recipe, facts: Facts, path: str, value: int) -> Facts:
     """Rows are taken to be as long as the length allows."""
     if path != LENGTH or facts.data is None:
         return facts
-    long = tokens(recipe, facts).model_copy(update={"longest": value})
+    long = tokens(recipe, facts, value).model_copy(update={"longest": value})
     return facts.model_copy(update={"tokens": long})
 
 
-def _ways(recipe: Recipe) -> Iterator[Saving]:
+def _ways(recipe: Recipe, settings: Settings) -> Iterator[Saving]:
     training = recipe.training
     if training.micro_batch > 1:
-        yield Saving(edit=_halved_batch(training.model_dump(mode="json")), bytes=0)
+        now = training.model_dump(mode="json") | {"accumulation": settings.accumulation}
+        yield Saving(edit=_halved_batch(now), bytes=0)
     if training.checkpointing != "on":
         label = "Recompute activations (gradient checkpointing)"
         edit = Edit(path="training.checkpointing", value="on", label=label)
@@ -156,9 +166,9 @@ def _ways(recipe: Recipe) -> Iterator[Saving]:
         label = "Train a LoRA adapter instead of all weights"
         edit = Edit(path="adaptation", value={"kind": "lora"}, label=label)
         yield Saving(edit=edit, bytes=0, changes="fewer weights learn")
-    if training.max_length > 64:
-        half = training.max_length // 2
-        label = f"Cut rows at {half:,} tokens instead of {training.max_length:,}"
+    if settings.max_length > 64:
+        half = settings.max_length // 2
+        label = f"Cut rows at {half:,} tokens instead of {settings.max_length:,}"
         edit = Edit(path=LENGTH, value=half, label=label)
         yield Saving(edit=edit, bytes=0, changes="longer rows lose their end")
 

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from core.checkup import Checkup, Heed, examine
 from core.choices import Data
 from core.dataset import DataFacts
-from core.doctor import CHECKS, Ask, Contamination, Leakage
+from core.doctor import CHECKS, Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError
 from core.excerpts import Excerpt, excerpts
 from core.findings import DataFinding
@@ -166,7 +166,7 @@ class Doctor(QObject):
 
 
 def _health(found: Checkup) -> Health:
-    return Health(found.facts, found.findings, found.verdict)
+    return Health(found.facts, found.findings, verdict(found.facts.rows))
 
 
 def _reading(data: Data) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from core import dataset, launch
+from core import launch, mixing
 from core.catalog import Gpu, look
 from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
@@ -188,18 +187,18 @@ class Session(QObject):
         self._recount()
 
     def _look_at_data(self) -> None:
-        self.facts = self.facts.model_copy(update={"data": None, "heldout": None})
+        self.facts = self.facts.model_copy(update=dict(mixing.Looked()))
         self._say("data", None)
         self._recount()
         data = self.recipe.data
         self._forget("data")
         if not data.path:
             return
-        task = Task(self, lambda: _inspect(data.path, data.heldout, data.format, data.columns))
+        task = Task(self, lambda: mixing.look(data))
         self._tasks["data"] = task.then(self._data_known).failed(self._data_bad).start()
 
-    def _data_known(self, found: tuple[dataset.DataFacts, dataset.DataFacts | None]) -> None:
-        self.facts = self.facts.model_copy(update={"data": found[0], "heldout": found[1]})
+    def _data_known(self, found: mixing.Looked) -> None:
+        self.facts = self.facts.model_copy(update=dict(found))
         self._tasks.pop("data", None)
         self._say("data", None)
         self._recount()
@@ -263,14 +262,6 @@ def _read_by(recipe: Recipe) -> Data:
     return recipe.data.model_copy(update={"heldout_share": 0.0})
 
 
-def _counted_by(recipe: Recipe) -> tuple[int, int, float]:
+def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None]:
     """What decides the counts besides model and data: where rows are cut, which are held out."""
     return recipe.training.max_length, recipe.training.seed, recipe.data.heldout_share
-
-
-def _inspect(
-    path: str, heldout: str, format: str, columns: dict[str, str]
-) -> tuple[dataset.DataFacts, dataset.DataFacts | None]:
-    found = dataset.inspect_data(Path(path), format=format, columns=columns)
-    kept = dataset.inspect_data(Path(heldout), format=format, columns=columns) if heldout else None
-    return found, kept

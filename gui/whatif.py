@@ -12,7 +12,7 @@ from core.numbers import show_bytes
 from core.plan import Plan
 from core.recipe import Recipe
 from core.settle import setup_of
-from core.whatif import BATCH, LENGTH, curve, largest, setup_at
+from core.whatif import BATCH, LENGTH, curve, largest, setup_at, value_of
 from gui.curves import Series
 from gui.parts import WhenSeen
 from gui.plots import Line, Plot
@@ -63,7 +63,7 @@ class Axis(Card):
 
     def show_values(self, recipe: Recipe, plan: Plan, values: Sequence[int], top: int) -> None:
         """Draw the curve of a plan, and where the recipe stands on it."""
-        chosen = int(recipe.get(self.path))
+        chosen = value_of(recipe, self.session.facts, self.path)
         self._values = tuple(sorted({*values, chosen}))
         self._show_slider(chosen)
         series, facts = Series(), self.session.facts

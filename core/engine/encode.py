@@ -42,8 +42,8 @@ class Encoded(Protocol):
     """What is learned at a time: a row, or a pair of rows."""
 
     @property
-    def line(self) -> int:
-        """Where it stands in the file."""
+    def place(self) -> int | str:
+        """Where it stands: the line, with the file if it is not of the first dataset."""
         ...
 
     @property
@@ -66,6 +66,13 @@ class Row:
     line: int
     ids: list[int]
     trained: list[bool]
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
+
+    @property
+    def place(self) -> int | str:
+        """The line in the first dataset, or file and line of another."""
+        return f"{self.source}:{self.line}" if self.source else self.line
 
     @property
     def sides(self) -> tuple[Row, ...]:
@@ -149,7 +156,10 @@ def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example
         return_assistant_tokens_mask=True,
     )
     pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
-    return [Row(example.line, list(ids), [bool(m) for m in mask]) for example, ids, mask in pairs]
+    return [
+        Row(example.line, list(ids), [bool(m) for m in mask], example.source)
+        for example, ids, mask in pairs
+    ]
 
 
 def keep_trainable(
@@ -159,7 +169,7 @@ def keep_trainable(
     kept = [row for row in rows if row.learns(length)]
     lost = [row for row in rows if not row.learns(length)]
     if not kept:
-        lines = ", ".join(str(row.line) for row in lost[:5])
+        lines = ", ".join(str(row.place) for row in lost[:5])
         raise DataError(
             f"No row has anything to learn within {length:,} tokens (lines {lines}, ...).",
             hint="Raise training.max_length, or check that the rows hold answers.",
@@ -173,7 +183,7 @@ def count(
     """Figures over the training rows, before rows without anything to learn are left out."""
     sides = [row.sides for row in rows]
     sizes = np.array([len(side.ids) for pair in sides for side in pair])
-    lost = [row.line for row in rows if not row.learns(length)]
+    lost = [row.place for row in rows if not row.learns(length)]
     median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
     return TokenFacts(
         max_length=length,
@@ -216,7 +226,7 @@ def show(
 ) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
     pieces = tuple(_pieces(tokenizer, row, length))
-    return PreviewRow(line=row.line, answer=answer, pieces=pieces)
+    return PreviewRow(line=row.line, source=row.source, answer=answer, pieces=pieces)
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, pack_dataset
 
 from core.dataset import Example
-from core.engine import encode
 from core.engine.encode import Progress, Row
+from core.engine.kept_tokens import encode_once
 from core.engine.lesson import Lesson
 from core.engine.score import heldout_loss
 from core.engine.trainer import Measure, Trainer
@@ -28,7 +28,7 @@ class Imitate(Lesson[Row]):
         tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
     ) -> list[Row]:
         """One row per example."""
-        return encode.encode(tokenizer, examples, progress)
+        return encode_once(tokenizer, examples, progress)
 
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:
         """Loss per trained token."""

@@ -28,9 +28,9 @@ class Lesson(ABC, Generic[AnyEncoded]):
         self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
     ) -> None:
         self.recipe = recipe
-        self.length = recipe.training.max_length
         self.pad = padding(tokenizer)
         self.corpus = gather(recipe, tokenizer, self.encode, warn, progress)
+        self.length = self.corpus.length
 
     @staticmethod
     @abstractmethod

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from core.draft import Settings
 from core.engine.attention import implementation
 from core.errors import HardwareError, ModelError
 from core.recipe import Recipe
-from core.settle import Settings
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

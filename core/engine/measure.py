@@ -23,6 +23,7 @@ from transformers import set_seed
 from transformers.utils import logging as library_log
 
 from core import models
+from core.draft import Settings
 from core.engine.emit import Voice, versions
 from core.engine.faults import explain, out_of_memory
 from core.engine.load import load_model
@@ -36,7 +37,6 @@ from core.memory.measured import Measured, Trial, usual_trial
 from core.plan import Plan
 from core.recipe import Recipe
 from core.rundir import RunDir
-from core.settle import Settings
 
 LONGEST, USUAL = 3, 2
 """Steps on the longest batches, where memory peaks, and then on usual ones, for the time."""

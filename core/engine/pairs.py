@@ -21,9 +21,9 @@ class Pair:
     rejected: Row
 
     @property
-    def line(self) -> int:
-        """Where the pair stands in the file."""
-        return self.chosen.line
+    def place(self) -> int | str:
+        """Where the pair stands."""
+        return self.chosen.place
 
     @property
     def sides(self) -> tuple[Row, ...]:
@@ -57,7 +57,7 @@ def _other_side(example: Example) -> Example:
             f"Line {example.line:,} has no worse answer to compare with.",
             hint="Choose a dataset of preferences: prompt, chosen and rejected.",
         )
-    return Example(example.line, example.rejected)
+    return Example(example.line, example.rejected, source=example.source)
 
 
 def _pair(example: Example, chosen: Row, rejected: Row) -> Pair:
@@ -86,4 +86,4 @@ def _last_answer(row: Row, turns: int) -> Row:
             hint="Put one {% generation %} block round each answer in chat_template.jinja.",
         )
     first, end = runs[-1][0], runs[-1][-1] + 1
-    return Row(row.line, row.ids[:end], [place >= first for place in range(end)])
+    return Row(row.line, row.ids[:end], [at >= first for at in range(end)], row.source)

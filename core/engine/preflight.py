@@ -11,10 +11,10 @@ from core.engine.wishes import Wishes
 from core.errors import CoreError, RunError
 from core.machine import read_machine
 from core.memory import correction
+from core.pace import token_seconds
 from core.plan import Facts, Plan
 from core.recipe import Recipe
 from core.rundir import RunDir
-from core.settle import token_seconds
 from core.whatif import advice
 
 

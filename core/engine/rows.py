@@ -9,9 +9,13 @@ from typing import Generic
 
 from transformers import PreTrainedTokenizerBase
 
-from core.dataset import DataFinding, Example, read_examples, split
+from core import mixing, models
+from core.dataset import Example
 from core.engine.encode import AnyEncoded, Encoded, Progress, keep_trainable
+from core.mixing import Drawn
+from core.reading import digest_of
 from core.recipe import Recipe
+from core.sizing import length_for
 
 LOSS_ROWS = 500
 """Held-out loss is measured on at most so many rows: enough for three digits."""
@@ -28,17 +32,8 @@ class Corpus(Generic[AnyEncoded]):
     heldout: list[AnyEncoded]
     examples: list[Example]
     """The held-out rows as messages, for questions and answers."""
-
-
-def read(recipe: Recipe) -> tuple[list[Example], list[Example], list[DataFinding]]:
-    """Examples to train on, examples held out, and what was found wrong. Raises DataError."""
-    data = recipe.data
-    examples, findings = read_examples(Path(data.path), format=data.format, columns=data.columns)
-    if data.heldout:
-        kept, more = read_examples(Path(data.heldout), format=data.format, columns=data.columns)
-        return examples, kept, [*findings, *more]
-    train, kept = split(examples, data.heldout_share, recipe.training.seed)
-    return train, kept, list(findings)
+    length: int
+    """Tokens at which rows are cut."""
 
 
 def gather(
@@ -49,17 +44,34 @@ def gather(
     progress: Progress,
 ) -> Corpus[AnyEncoded]:
     """Read, encode and sift all rows. Raises DataError when nothing is left to learn."""
-    train, kept, findings = read(recipe)
-    for finding in findings:
+    mixture = mixing.read(recipe)
+    train, kept = mixture.train, mixture.heldout
+    for finding in mixture.findings:
         if finding.severity != "note":
             warn(finding.code, finding.text, finding.fix)
     whole = len(train) + len(kept)
     rows = encode(tokenizer, train, lambda done, _: progress(done, whole))
     held = encode(tokenizer, kept, lambda done, _: progress(len(train) + done, whole))
-    length = recipe.training.max_length
+    length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
-    return Corpus(rows, _measurable(held, length, warn), kept)
+    return Corpus(rows, _measurable(held, length, warn), kept, length)
+
+
+def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
+    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need."""
+    if recipe.training.max_length is not None:
+        return recipe.training.max_length
+    context = models.look(models.resolve(recipe.model)).context
+    return length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+
+
+def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
+    """Say which datasets are no longer what they were when the run was planned."""
+    for source in sources:
+        if digest_of(Path(source.path)) != source.digest:
+            text = f"{source.path} has changed since this run was planned."
+            warn("data-changed", text, "Start a new run if that was not meant.")
 
 
 def _measurable(held: Sequence[AnyEncoded], length: int, warn: Warn) -> list[AnyEncoded]:
@@ -76,7 +88,7 @@ def _measurable(held: Sequence[AnyEncoded], length: int, warn: Warn) -> list[Any
 
 def _tell_lost(lost: Sequence[Encoded], length: int, warn: Warn) -> None:
     if lost:
-        lines = ", ".join(str(row.line) for row in lost[:10])
+        lines = ", ".join(str(row.place) for row in lost[:10])
         warn(
             "nothing-to-learn",
             f"{len(lost):,} rows have nothing to learn within {length:,} tokens and were left out "

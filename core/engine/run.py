@@ -16,6 +16,7 @@ from transformers.utils import logging as library_log
 
 from core import durable, models
 from core.dataset import Example
+from core.draft import Settings
 from core.engine import score
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
@@ -23,16 +24,18 @@ from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
 from core.engine.load import load_model, load_tokenizer
 from core.engine.prefer import Prefer
+from core.engine.rows import tell_changes
 from core.engine.trainer import Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
 from core.engine.wishes import Wishes
 from core.errors import ModelError, RunError
 from core.events import Answer, Finished, PhaseName, Sampled, Scored
 from core.history import History
+from core.mixing import Drawn
 from core.plan import Plan
+from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
-from core.settle import Settings, steps_for, with_steps
 
 LESSONS: dict[str, type[Lesson[Any]]] = {"sft": Imitate, "dpo": Prefer}
 PROBES = 2
@@ -51,6 +54,7 @@ class Job:
     wishes: Wishes
     resumed: int | None
     story: History
+    sources: tuple[Drawn, ...] = ()
 
     def progress(self, phase: PhaseName, done: int, total: int) -> None:
         """Tell how far a slow phase is, and look whether the user wants to stop."""
@@ -93,7 +97,8 @@ def open_job(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None = No
     plan = Plan.model_validate_json(run.plan_file.read_bytes())
     if plan.settings is None:
         raise RunError("The plan of this run has no settings.", hint="Start a new run.")
-    return Job(run, run.load_recipe(), plan.settings, voice, wishes, resumed, run.history())
+    recipe, story = run.load_recipe(), run.history()
+    return Job(run, recipe, plan.settings, voice, wishes, resumed, story, plan.sources)
 
 
 def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[Any]]:
@@ -103,7 +108,19 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     prepare_template(tokenizer)
     progress = functools.partial(job.progress, "tokenising")
     kind = LESSONS[job.recipe.objective.kind]
-    return tokenizer, kind(job.recipe, tokenizer, job.voice.warn, progress)
+    lesson = kind(job.recipe, tokenizer, job.voice.warn, progress)
+    _take_length(job, lesson.corpus.length)
+    tell_changes(job.sources, job.voice.warn)
+    return tokenizer, lesson
+
+
+def _take_length(job: Job, length: int) -> None:
+    """An automatic length was a guess if the plan was made before tokens were counted."""
+    planned = job.settings.max_length
+    if length != planned:
+        text = f"Rows are cut at {length:,} tokens; {planned:,} were guessed before counting."
+        job.voice.warn("length", text)
+        job.settings = job.settings.model_copy(update={"max_length": length})
 
 
 def _score(
@@ -154,7 +171,7 @@ def _make_trainer(
     job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]
 ) -> Watched:
     data = lesson.dataset()
-    steps = steps_for(job.recipe, len(data))
+    steps = steps_for(job.recipe, job.settings, len(data))
     job.settings = with_steps(job.recipe, job.settings, steps)
     checks = job.recipe.checks
     watch = Watch(

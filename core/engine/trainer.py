@@ -14,12 +14,12 @@ import transformers
 from trl import SFTTrainer
 
 from core import durable
+from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
-from core.settle import Settings
 
 PAUSE_POLL = 0.2
 

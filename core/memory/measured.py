@@ -11,7 +11,7 @@ from core.memory.bill import DRIVER, Bill, Item
 from core.value import Value
 
 if TYPE_CHECKING:  # settings stand above memory; here they are only looked at
-    from core.settle import Settings
+    from core.draft import Settings
 
 BAND = 0.02
 """What two measurements of the same steps may differ by."""

@@ -13,8 +13,8 @@ from core.machine import Gpu, Machine
 from core.memory import Bill
 from core.memory.correction import Correction, Corrections, corrected, learn, recall
 from core.memory.measured import Measured, Trial
+from core.pace import token_seconds
 from core.plan import Facts, make_plan
-from core.settle import token_seconds
 from tests.core.test_plan import GB, LAPTOP, MODEL, TOWER, facts, recipe
 
 DRIVEN = TOWER.model_copy(update={"driver": "570.1"})

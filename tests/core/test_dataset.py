@@ -257,23 +257,23 @@ shares = st.floats(0, 0.5)
 @given(questions, shares, st.integers(0, 5))
 def test_a_split_loses_nothing_and_leaks_nothing(asked: list[str], share: float, seed: int) -> None:
     examples = _examples(asked)
-    train, heldout = split(examples, share, seed)
+    train, heldout = split(examples, round(len(examples) * share), seed)
     assert sorted([*train, *heldout], key=lambda e: e.line) == examples
     assert overlap(train, heldout) == ()
     assert len(heldout) <= round(len(examples) * share)
-    assert split(examples, share, seed) == (train, heldout)
+    assert split(examples, round(len(examples) * share), seed) == (train, heldout)
 
 
 @given(st.integers(0, 200), shares, st.integers(0, 5))
 def test_a_split_of_different_questions_is_exact(count: int, share: float, seed: int) -> None:
-    _, heldout = split(_examples([str(n) for n in range(count)]), share, seed)
+    _, heldout = split(_examples([str(n) for n in range(count)]), round(count * share), seed)
     assert len(heldout) == round(count * share)
 
 
 def test_another_seed_holds_out_other_rows() -> None:
     examples = _examples([str(n) for n in range(100)])
-    assert split(examples, 0.1, 0)[1] != split(examples, 0.1, 1)[1]
-    assert [e.line for e in split(examples[:20], 0.1, 0)[1]] == [2, 17], "must never change"
+    assert split(examples, 20, 0)[1] != split(examples, 20, 1)[1]
+    assert [e.line for e in split(examples[:20], 2, 0)[1]] == [2, 17], "must never change"
 
 
 def test_leaks_are_counted_and_located() -> None:

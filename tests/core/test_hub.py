@@ -13,7 +13,8 @@ import pytest
 
 from core import catalog, cli, hub, models
 from core.errors import HubError, ModelError
-from core.fetch import SOURCE, Remote, refuse_full_disk
+from core.fetch import SOURCE
+from core.hub_files import Remote, refuse_full_disk
 from core.hub_wire import refusal
 from tests.core.hub_server import Hub, Repo, serve
 from tests.core.model_folders import write_model

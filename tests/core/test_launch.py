@@ -11,13 +11,13 @@ import psutil
 import pytest
 
 from core import asking, launch
+from core.draft import Settings
 from core.errors import CoreError, RecipeError, RunError
 from core.events import Event, Failed, Finished, Started, Step, encode
 from core.machine import read_machine
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
-from core.settle import Settings
 
 
 @pytest.fixture

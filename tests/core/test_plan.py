@@ -13,7 +13,7 @@ from core.machine import Gpu, Machine
 from core.models import ModelFacts
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
-from core.settle import count_steps, make_setup
+from core.settle import make_setup
 from core.tokens import TokenFacts
 
 GB = 10**9
@@ -33,7 +33,13 @@ DATA = DataFacts(
     mean_chars=400, max_chars=4000,
 )  # fmt: skip
 COUNTED = TokenFacts(max_length=1024, rows=900, tokens=90_000, median=90, p99=900, longest=1000)
-CHOSEN = parse({"model": "model", "data": {"path": "data.jsonl"}})
+CHOSEN = parse(
+    {
+        "model": "model",
+        "data": {"path": "data.jsonl", "heldout_share": 0.1},
+        "training": {"epochs": 3, "accumulation": 1, "max_length": 1024},
+    }
+)
 
 
 def facts(machine: Machine = TOWER, **changes: object) -> Facts:
@@ -140,6 +146,7 @@ def test_a_halved_batch_learns_the_same() -> None:
     chosen, known = PROBLEMATIC["memory: batch"]
     problem = next(p for p in make_plan(chosen, known).problems if "needed" in p.text)
     after = fixed(chosen, problem).training
+    assert after.accumulation is not None
     assert after.micro_batch * after.accumulation == 1024
 
 
@@ -204,7 +211,9 @@ def test_findings_in_the_data_are_shown() -> None:
     ],
 )
 def test_steps_are_counted(changes: dict[str, object], steps: int) -> None:
-    assert count_steps(recipe(**changes), facts()) == steps
+    settings = make_plan(recipe(**changes), facts()).settings
+    assert settings is not None
+    assert settings.steps == steps
 
 
 def test_automatic_values_carry_their_reasons() -> None:

@@ -11,9 +11,9 @@ from trl import SFTConfig, SFTTrainer
 from core.engine.emit import Voice
 from core.engine.encode import IGNORED, count, encode, end_token, prepare_template, show
 from core.engine.load import load_model, load_tokenizer
-from core.engine.rows import read
 from core.engine.run import Job, read_rows
 from core.engine.wishes import Wishes
+from core.mixing import read
 from core.places import starter
 from core.plan import Plan
 from core.recipe import Recipe
@@ -32,7 +32,7 @@ def test_labels_are_the_collators(tmp_path: Path, recipe: Recipe) -> None:
     _, lesson = read_rows(job, starter())
     ours = lesson.dataset()
 
-    train, _, _ = read(recipe)
+    train = read(recipe).train
     theirs = SFTTrainer(
         model=load_model(starter(), recipe, settings),
         args=SFTConfig(
@@ -53,7 +53,7 @@ def test_labels_are_the_collators(tmp_path: Path, recipe: Recipe) -> None:
 def test_answers_and_their_end_are_trained_and_nothing_else(recipe: Recipe) -> None:
     tokenizer = load_tokenizer(starter())
     prepare_template(tokenizer)
-    train, _, _ = read(recipe)
+    train = read(recipe).train
     for example, row in zip(train, encode(tokenizer, train), strict=True):
         learned = [token for token, on in zip(row.ids, row.trained, strict=True) if on]
         text = tokenizer.decode(learned)
@@ -63,7 +63,7 @@ def test_answers_and_their_end_are_trained_and_nothing_else(recipe: Recipe) -> N
 def test_shown_pieces_are_the_text_with_its_kinds(recipe: Recipe) -> None:
     tokenizer = load_tokenizer(starter())
     prepare_template(tokenizer)
-    train, _, _ = read(recipe)
+    train = read(recipe).train
     emoji = train[0]
     emoji.messages[-1]["content"] = "Grüße 🎉 naïve"
     (row,) = encode(tokenizer, [emoji])

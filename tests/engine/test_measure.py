@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from core import asking, durable, launch, models
+from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.encode import encode
 from core.engine.faults import Stopped
@@ -27,7 +28,6 @@ from core.events import Preflight
 from core.memory.measured import Measured, usual_trial
 from core.recipe import Recipe
 from core.rundir import RunDir
-from core.settle import Settings
 from tests.engine.conftest import create, go, plan_of
 
 pytestmark = pytest.mark.filterwarnings("default")  # those of the libraries

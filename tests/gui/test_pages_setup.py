@@ -297,6 +297,7 @@ def test_sliders_edit_the_recipe_and_the_curve_follows(
     page = show(MemoryPage)
     assert isinstance(page, MemoryPage)
     known(qtbot, session)
+    session.edit("training.max_length", 1024)
     batch = page.whatif.batch
     before = batch.plot.summary()
     qtbot.keyClick(batch.slider, Qt.Key.Key_Right)
