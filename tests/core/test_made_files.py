@@ -177,6 +177,13 @@ def test_excerpts_show_the_place_that_matters(file: Path, rows: list[Row]) -> No
     assert "line 61" in shown[61].text
 
 
+def test_both_answers_of_a_pair_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    row = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert excerpts(path, [1])[1].text == "user: 2 + 2?\nchosen answer: 4\nrejected answer: 5"
+
+
 def test_a_long_conversation_is_shown_from_its_end(tmp_path: Path) -> None:
     turns = [{"role": ("user", "assistant")[n % 2], "content": f"turn {n}"} for n in range(20)]
     path = tmp_path / "chat.jsonl"
