@@ -126,6 +126,20 @@ def test_a_home_that_cannot_be_made_is_said(home: Path) -> None:
         mend(Path("sample:prompts.jsonl"))
 
 
+def test_beside_a_read_only_folder_the_users_own_is_taken(file: Path, home: Path) -> None:
+    locked = file.parent / "locked"
+    locked.mkdir()
+    path = file.rename(locked / file.name)
+    locked.chmod(0o500)
+    try:
+        if os.access(locked, os.W_OK):
+            pytest.skip("permissions do not bind this user")
+        record = mend(path)
+    finally:
+        locked.chmod(0o700)
+    assert Path(record.copy_path) == home / "datasets" / "x.fixed-1.jsonl"
+
+
 def test_what_is_leaked_can_be_left_out(file: Path, rows: list[Row]) -> None:
     held = file.with_name("held.jsonl")
     held.write_text(json.dumps({"frage": rows[5]["prompt"], "antwort": "x"}), encoding="utf-8")
