@@ -114,7 +114,16 @@ def _said(line: Line, opened: Opened, check: Check | None) -> tuple[Said, ...]:
         return Said(role="cannot be used", text=error.reason), Said(role="row", text=row)
     left = len(messages) - MOST
     more = [Said(role="before", text=f"{left:,} more messages")] if left > 0 else []
-    return (*more, *_messages(messages[-MOST:], check))
+    said = *more, *_messages(messages[-MOST:], check)
+    rejected = opened.format.rejected(line.row, opened.match.mapping)
+    if not rejected:
+        return said
+    chosen, worse = said[-1], next(_messages(rejected[-1:], check))
+    return (
+        *said[:-1],
+        Said(role="chosen answer", text=chosen.text),
+        Said(role="rejected answer", text=worse.text),
+    )
 
 
 def _messages(messages: list[dict[str, Any]], check: Check | None) -> Iterator[Said]:

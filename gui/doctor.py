@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -159,10 +160,10 @@ class Doctor(QObject):
             Task(self, lambda: withdraw(record)).start()  # a copy that stays harms nobody
             self.changed.emit()
 
-    def look(self, code: str, lines: Collection[int]) -> dict[int, Excerpt]:
-        """Rows of a finding. Reads the file, so it must not be called in the window's thread."""
+    def look(self, code: str, lines: Collection[int]) -> Callable[[], dict[int, Excerpt]]:
+        """What fetches rows of a finding; it reads the file, so a task should call it."""
         data = self.session.recipe.data
-        return excerpts(expand(data.path), lines, code, **_reading(data))
+        return partial(excerpts, expand(data.path), lines, code, **_reading(data))
 
 
 def _health(found: Checkup) -> Health:

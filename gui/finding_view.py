@@ -22,8 +22,8 @@ SEVERITIES: dict[str, Level] = {"error": "bad", "warning": "warn", "note": "note
 _ICONS = {"error": "circle-x", "warning": "triangle-alert", "note": "info"}
 _COLOURS = {"error": "bad", "warning": "warn", "note": "accent"}
 
-Look = Callable[[str, Collection[int]], dict[int, Excerpt]]
-"""Fetches rows: the code of the finding, their lines."""
+Look = Callable[[str, Collection[int]], Callable[[], dict[int, Excerpt]]]
+"""Gives what fetches rows, from the code of the finding and their lines."""
 
 
 class FindingView(QFrame):
@@ -104,7 +104,7 @@ class FindingView(QFrame):
         if not open or not self.rows.isHidden():
             return
         code, lines = self.finding.code, {n for pair in _pairs(self.finding) for n in pair if n}
-        task = Task(self, lambda: self._look(code, lines))
+        task = Task(self, self._look(code, lines))
         task.then(self._show).failed(self._failed).start()
 
     def _show(self, found: dict[int, Excerpt]) -> None:

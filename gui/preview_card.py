@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
@@ -76,9 +77,10 @@ class PreviewCard(Card):
 
     def _show_row(self, place: int) -> None:
         preview = self.session.preview
-        rows = preview.rows if isinstance(preview, Preview) else ()
+        sides = preview.rows if isinstance(preview, Preview) else ()
+        rows = [list(row) for _, row in groupby(sides, key=lambda side: side.line)]
         self._place = min(max(place, 0), max(0, len(rows) - 1))
-        self.view.show_rows(rows[self._place : self._place + 1])
+        self.view.show_rows(rows[self._place] if rows else ())
         self.which.setText(f"Row {self._place + 1} of the first {len(rows)}, token by token")
         self.back.setEnabled(self._place > 0)
         self.forth.setEnabled(self._place < len(rows) - 1)

@@ -126,6 +126,20 @@ def test_a_home_that_cannot_be_made_is_said(home: Path) -> None:
         mend(Path("sample:prompts.jsonl"))
 
 
+def test_beside_a_read_only_folder_the_users_own_is_taken(file: Path, home: Path) -> None:
+    locked = file.parent / "locked"
+    locked.mkdir()
+    path = file.rename(locked / file.name)
+    locked.chmod(0o500)
+    try:
+        if os.access(locked, os.W_OK):
+            pytest.skip("permissions do not bind this user")
+        record = mend(path)
+    finally:
+        locked.chmod(0o700)
+    assert Path(record.copy_path) == home / "datasets" / "x.fixed-1.jsonl"
+
+
 def test_what_is_leaked_can_be_left_out(file: Path, rows: list[Row]) -> None:
     held = file.with_name("held.jsonl")
     held.write_text(json.dumps({"frage": rows[5]["prompt"], "antwort": "x"}), encoding="utf-8")
@@ -175,6 +189,13 @@ def test_excerpts_show_the_place_that_matters(file: Path, rows: list[Row]) -> No
     assert len(shown[10].text) < 500
     assert '"answer": ""' in shown[11].text
     assert "line 61" in shown[61].text
+
+
+def test_both_answers_of_a_pair_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    row = {"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert excerpts(path, [1])[1].text == "user: 2 + 2?\nchosen answer: 4\nrejected answer: 5"
 
 
 def test_a_long_conversation_is_shown_from_its_end(tmp_path: Path) -> None:

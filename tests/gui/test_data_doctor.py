@@ -501,13 +501,14 @@ def test_the_audit_names_the_gravest_fault_first() -> None:
 
 def test_rows_of_the_preview_are_turned(qtbot: QtBot, page: DataPage, session: Session) -> None:
     rows = tuple(
-        PreviewRow(line=n, pieces=(Piece(text=f"answer {n}", kind="trained"),)) for n in (1, 2)
-    )
+        PreviewRow(line=n, answer=side, pieces=(Piece(text=f"answer {n}", kind="trained"),))
+        for n, side in ((1, ""), (2, "chosen"), (2, "rejected"))
+    )  # fmt: skip
     session._counted(Preview(tokens=TokenFacts(max_length=9, rows=2, ended=2), rows=rows))
     assert "answer 1" in page.preview.view.toPlainText()
     assert not page.preview.back.isEnabled()
     press(qtbot, page.preview.forth)
-    assert "answer 2" in page.preview.view.toPlainText()
+    assert page.preview.view.toPlainText().count("answer 2") == 2, "a pair stays together"
     assert not page.preview.forth.isEnabled()
 
 
