@@ -128,21 +128,21 @@ def draws(data: Data, looked: Looked) -> dict[str, int]:
 def shortages(data: Data, looked: Looked) -> Iterator[tuple[str, DataFinding]]:
     """Datasets that are too small for their share, each with its place; no row is repeated."""
     assert looked.data is not None
-    for (where, count), facts in zip(
-        wanted(data, looked.data.rows).items(), looked.further, strict=False
-    ):
-        if finding := _shortage(where, count, facts.rows):
+    asked = wanted(data, looked.data.rows)
+    for (where, source), facts in zip(data.further.items(), looked.further, strict=False):
+        if finding := _shortage(where, source, asked[where], facts.rows):
             yield where, finding
 
 
-def _shortage(where: str, count: int, rows: int) -> DataFinding | None:
+def _shortage(where: str, source: Source, count: int, rows: int) -> DataFinding | None:
     if count <= rows:
         return None
     return DataFinding(
         code="too_few_rows",
         severity="warning",
         count=count - rows,
-        text=f"data.{where} should give {count:,} rows and has {rows:,}; each is used once.",
+        text=f"data.{where} ({Path(source.path).name}) should give {count:,} rows and has "
+        f"{rows:,}; each is used once.",
         fix="Lower its share, or add rows to it.",
     )
 
@@ -178,7 +178,7 @@ def _draw(
         lots = ((_lot(seed, example.messages), example.line, example) for example in stream)
         chosen = heapq.nsmallest(count, lots, key=lambda entry: entry[:2])
         findings = list(stream.findings())
-    short = _shortage(where, count, stream.rows)
+    short = _shortage(where, source, count, stream.rows)
     rows = sorted((example for _, _, example in chosen), key=lambda example: example.line)
     return [replace(row, source=name) for row in rows], findings + ([short] if short else [])
 
@@ -198,9 +198,10 @@ def table(data: Data, looked: Looked) -> Iterator[Drawn]:
     yield _drawn("path", looked.data, looked.data.rows - kept, rest)
     if looked.heldout is not None:
         yield _drawn("heldout", looked.heldout, looked.heldout.rows, "to measure on")
-    counts = draws(data, looked)
+    asked, counts = wanted(data, looked.data.rows), draws(data, looked)
     for (where, source), facts in zip(data.further.items(), looked.further, strict=False):
-        yield _drawn(where, facts, counts[where], _reason(where, source))
+        because = _reason(where, source, short=asked[where] > facts.rows)
+        yield _drawn(where, facts, counts[where], because)
 
 
 def _drawn(where: str, facts: DataFacts, count: int, because: str) -> Drawn:
@@ -215,6 +216,10 @@ def _drawn(where: str, facts: DataFacts, count: int, because: str) -> Drawn:
     )
 
 
-def _reason(where: str, source: Source) -> str:
-    much = f"{source.share:.0%} of the whole" if source.rows is None else "a number of rows"
+def _reason(where: str, source: Source, *, short: bool) -> str:
+    much = f"{source.share * 100:g} % of the whole"
+    if source.rows is not None:
+        much = "a number of rows"
+    if short:
+        much = f"all it has; asked for: {source.rows or much}"
     return f"{much}, so that the model does not forget" if where == "replay" else much

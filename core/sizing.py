@@ -14,8 +14,8 @@ FEW_HELD_OUT, MOST_HELD_OUT = 100, 500
 
 _EPOCHS = (
     (300, 5.0, "so few rows must be seen several times; the held-out loss tells when to stop"),
-    (3_000, 3.0, "some hundred rows are learned in about three rounds"),
-    (100_000, 2.0, "some thousand rows are learned in about two rounds"),
+    (3_000, 3.0, "up to some thousand rows are learned in about three rounds"),
+    (100_000, 2.0, "thousands of rows are learned in about two rounds"),
 )
 _ONCE = (1.0, "with so many rows, new ones teach more than old ones seen again")
 _BATCHES = ((1_000, 8), (10_000, 16), (100_000, 32))

@@ -113,7 +113,8 @@ def test_a_dataset_too_small_for_its_share_is_told_and_not_repeated(recipe: Reci
     made = mixing.read(chosen)
     assert made.drawn["replay"] == 80
     [finding] = [found for found in made.findings if found.code == "too_few_rows"]
-    assert "data.replay should give 135 rows and has 80" in finding.text
+    assert "data.replay (general.jsonl) should give 135 rows and has 80" in finding.text
+    assert "all it has; asked for: 30 % of the whole" in planned(chosen).sources[-1].because
     assert ("data.replay.share", finding.text) in [
         (p.where, p.text) for p in planned(chosen).problems
     ]
