@@ -167,7 +167,7 @@ def leaks(session: Session, doctor: Doctor) -> tuple[Level, str] | None:
             words = f"Questions of the held-out file among the rows: {leaked:,} of {rows:,}."
             return "bad", f"{words} The doctor leaves them out of a copy."
         return "ok", "No row asks what the held-out file asks, word by word or nearly so."
-    if session.recipe.data.heldout_share and (near := counts.get("near_duplicates", 0)):
+    if session.recipe.data.heldout_share != 0 and (near := counts.get("near_duplicates", 0)):
         return "warn", (
             f"Near-duplicates among the rows: {near:,} of {rows:,}. Drawn singly, some of them may "
             "be learned and measured at once; the split below keeps them together."

@@ -79,7 +79,7 @@ def test_who_waits_can_end_the_examination(tmp_path: Path) -> None:
 
 def test_a_shipped_dataset_is_mended_in_the_users_folder(home: Path) -> None:
     record = mend(Path("sample:prompts.jsonl"))
-    assert Path(record.copy_path) == home / "datasets" / "prompts.fixed-1.jsonl"
+    assert Path(record.copy_path) == home / "copies" / "prompts.fixed-1.jsonl"
     assert origin_of(Path(record.copy_path)) == record
     withdraw(record)
     assert list((home / "datasets").iterdir()) == []

@@ -360,7 +360,7 @@ def test_a_copy_that_cannot_be_written_is_said(
 ) -> None:
     session.use_data(f"{SAMPLE}prompts.jsonl")
     examined(qtbot, page)
-    (home / "datasets").write_text("in the way", encoding="utf-8")
+    (home / "copies").write_text("in the way", encoding="utf-8")
     fix(qtbot, page, "near_duplicates")
     assert "Cannot write" in page.card.trouble.text()
     assert session.recipe.data.path == f"{SAMPLE}prompts.jsonl"
@@ -374,7 +374,7 @@ def test_a_sample_is_mended_in_the_users_folder(
     examined(qtbot, page)
     fix(qtbot, page, "near_duplicates")
     press(qtbot, page.card.diff.accept)
-    assert Path(session.recipe.data.path).parent == home / "datasets"
+    assert Path(session.recipe.data.path).parent == home / "copies"
     qtbot.waitUntil(page.origin.isVisible)
     press(qtbot, page.origin.button)
     assert session.recipe.data.path == f"{SAMPLE}prompts.jsonl"
