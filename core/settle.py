@@ -235,6 +235,7 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
 def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) -> Setup:
     """A step of our engine on full rows."""
     return Setup(
+        objective=recipe.objective.kind,
         cuda=device == "cuda",
         dtype="bf16" if bf16 else "fp32",
         rows=recipe.training.micro_batch,
@@ -245,7 +246,7 @@ def step_setup(recipe: Recipe, *, device: str, bf16: bool, checkpointing: bool) 
 
 
 def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
-    """The longest batch: rows that differ in length need a mask, and so do packed ones.
+    """The longest batch: rows that differ in length need a mask, as pairs and packed rows do.
 
     TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
     """
@@ -253,7 +254,7 @@ def _rows(recipe: Recipe, facts: Facts) -> dict[str, object]:
     if recipe.objective.packs:
         return {"rows": 1, "length": training.micro_batch * training.max_length, "padded": True}
     longest = max(1, tokens(recipe, facts).longest)
-    ragged = training.micro_batch > 1
+    ragged = training.micro_batch > 1 or recipe.objective.kind == "dpo"
     return {"length": min(training.max_length, longest), "padded": ragged}
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from core.adapt import Adaptation
 from core.memory.bill import Bill, Item, Phase
+from core.memory.goals import GOALS, Goal, both, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
-from core.memory.loss import Loss, count_loss
+from core.memory.loss import Loss, count_loss, count_score
 from core.memory.reserve import slack
 from core.memory.setup import Setup
 from core.memory.sharding import Share, share
@@ -29,6 +30,8 @@ WORKSPACES = 2 * 8_519_680
 (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
 KNOWN = ("Llama", "Qwen2For", "Qwen3For", "Mistral")
 """Families whose layers are counted tensor by tensor."""
+CHECKED = ("sft", "dpo")
+"""Objectives whose bills were compared with traced steps."""
 SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
@@ -41,17 +44,20 @@ class Moment:
     loss: int = 0
     gradients: int = 0
     update: int = 0
+    answers: int = 0
+    """What generating takes."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.activations + self.loss + self.gradients + self.update
+        return self.activations + self.loss + self.gradients + self.update + self.answers
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The counted parts of one step."""
+    """The counted parts of one step; `setup` has the rows that the model reads."""
 
+    goal: Goal
     model: ModelFacts
     setup: Setup
     width: Widths
@@ -59,15 +65,26 @@ class Step:
     share: Share
     layer: Layer
     loss: Loss
+    frozen: int
+    answers: int
+
+    @property
+    def towers(self) -> int:
+        """Layers whose activations wait for backward, of all models that are trained."""
+        return self.model.layers * (1 + self.goal.critic)
 
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
         gradients = self.share.states.gradients
         held = gradients if self.setup.accumulation > 1 else 0
         saved = self.saved()
-        casts = self.model.layers * self.layer.casts
+        casts = self.towers * self.layer.casts
         yield Moment("load")
+        yield Moment("generation", answers=self.answers)
         yield Moment("forward", saved + casts, self.loss.forward, held)
+        if self.goal.looks_back and not self.full:
+            waiting = saved + self.casts() + self.layer.reading
+            yield Moment("forward", waiting, self.loss.saved, held)
         yield Moment("loss", saved + self.casts(), self.loss.backward, held)
         yield Moment("backward", self._last(), self.loss.kept, held or self._head())
         yield Moment("backward", self._first(), self.loss.kept, max(held, gradients - self._ends()))
@@ -77,11 +94,11 @@ class Step:
     def saved(self) -> int:
         """Activations when the last layer is done."""
         one = self.layer.checkpoint if self.setup.checkpointing else self.layer.saved
-        return self.model.layers * one + self._inputs()
+        return self.towers * one + self._inputs()
 
     def casts(self) -> int:
         """Casts of weights that wait for backward; recomputed layers make their own."""
-        return 0 if self.setup.checkpointing else self.model.layers * self.layer.casts
+        return 0 if self.setup.checkpointing else self.towers * self.layer.casts
 
     def spare(self, peak: Moment) -> int:
         """What the allocator holds beyond what is needed at the peak."""
@@ -112,7 +129,8 @@ class Step:
 
     def _head(self) -> int:
         """The gradient of the output layer, the first to be there."""
-        return min(self._table(), self.share.states.gradients) if self.full else 0
+        trained = self.full and not self.goal.scores
+        return min(self._table(), self.share.states.gradients) if trained else 0
 
     def _ends(self) -> int:
         """Gradients that are not there yet when the first layer is differentiated."""
@@ -133,7 +151,7 @@ def estimate(
     step = _count(model, adaptation, setup)
     peak = max(step.moments(), key=lambda moment: moment.total)
     states = step.share.states
-    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered
+    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered + step.frozen
     workspaces = WORKSPACES if setup.cuda else 0
     allocated = fixed + peak.total + workspaces
     spare = step.spare(peak) if setup.cuda else 0
@@ -151,24 +169,48 @@ def estimate(
 
 
 def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
-    width, full = widths(adaptation, setup), adaptation.kind == "full"
+    goal, full = GOALS[setup.objective], adaptation.kind == "full"
+    width = widths(adaptation, setup)
+    other = headless(model)
+    beside = frozen(goal, model, setup, width, full=full)
+    answers = rollout(goal, model, setup, width)
+    model = other if goal.scores else model
+    setup = setup.model_copy(
+        update={
+            "rows": setup.rows * goal.sequences,
+            "loss": "logits" if goal.critic else setup.loss,
+        }
+    )
     states = count_states(model, adaptation, setup, width)
+    if goal.critic:
+        states = both(states, count_states(other, adaptation, setup, width))
     return Step(
+        goal=goal,
         model=model,
         setup=setup,
         width=width,
         full=full,
         share=share(states, model, setup, full=full),
         layer=count_layer(model, adaptation, setup, width),
-        loss=count_loss(model, setup, width, full=full),
+        loss=_count_loss(goal, model, setup, width, full=full),
+        frozen=beside,
+        answers=answers,
     )
+
+
+def _count_loss(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    score = count_score(model, setup, width, full=full)
+    if goal.scores:
+        return score
+    words = count_loss(model, setup, width, full=full)
+    return words + score if goal.critic else words
 
 
 def _items(
     step: Step, adaptation: Adaptation, peak: Moment, workspaces: int, context: int
 ) -> Iterator[Item]:
     """What is there at the peak; what is not there then is left out."""
-    states, setup = step.share.states, step.setup
+    states, setup, goal = step.share.states, step.setup, step.goal
     saved = ", recomputed" if setup.checkpointing else ""
     shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
     stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
@@ -179,7 +221,9 @@ def _items(
         ("Optimizer", states.optimizer + peak.update, setup.optimizer.replace("_", " ")),
         ("Gradients", peak.gradients, "at the moment of the peak"),
         ("Activations", peak.activations, shape),
-        ("Output layer", peak.loss, "loss over the vocabulary"),
+        ("Output layer", peak.loss, "scores" if goal.scores else "loss over the vocabulary"),
+        ("Other models", step.frozen, "reference and reward" if goal.critic else "reference"),
+        ("Generated answers", peak.answers, "keys, values and logits"),
         ("Exchange between GPUs", step.share.gathered, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
         ("Driver and libraries", context, driver),
@@ -189,9 +233,10 @@ def _items(
 
 
 def _band(model: ModelFacts, setup: Setup) -> float:
-    """Sharding, experts and families that nobody counted are less sure; pages of a host least."""
+    """Sharding, experts, and families and objectives that nobody checked are less sure; a host's
+    pages least."""
     if not setup.cuda:
         return HOST
     known = model.architecture.startswith(KNOWN) and not model.experts
     known = known and "Moe" not in model.architecture
-    return SURE if known and setup.sharding == "none" and setup.objective == "sft" else UNSURE
+    return SURE if known and setup.sharding == "none" and setup.objective in CHECKED else UNSURE
