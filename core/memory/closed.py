@@ -171,30 +171,22 @@ def estimate(
 def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
     goal, full = GOALS[setup.objective], adaptation.kind == "full"
     width = widths(adaptation, setup)
-    other = headless(model)
-    beside = frozen(goal, model, setup, width, full=full)
-    answers = rollout(goal, model, setup, width)
-    model = other if goal.scores else model
-    setup = setup.model_copy(
-        update={
-            "rows": setup.rows * goal.sequences,
-            "loss": "logits" if goal.critic else setup.loss,
-        }
-    )
-    states = count_states(model, adaptation, setup, width)
+    trained = headless(model) if goal.scores else model
+    read = goal.reads(setup)
+    states = count_states(trained, adaptation, read, width)
     if goal.critic:
-        states = both(states, count_states(other, adaptation, setup, width))
+        states = both(states, count_states(headless(model), adaptation, read, width))
     return Step(
         goal=goal,
-        model=model,
-        setup=setup,
+        model=trained,
+        setup=read,
         width=width,
         full=full,
-        share=share(states, model, setup, full=full),
-        layer=count_layer(model, adaptation, setup, width),
-        loss=_count_loss(goal, model, setup, width, full=full),
-        frozen=beside,
-        answers=answers,
+        share=share(states, trained, read, full=full),
+        layer=count_layer(trained, adaptation, read, width),
+        loss=_count_loss(goal, trained, read, width, full=full),
+        frozen=frozen(goal, model, setup, width, full=full),
+        answers=rollout(goal, model, setup, width),
     )
 
 
@@ -210,31 +202,36 @@ def _items(
     step: Step, adaptation: Adaptation, peak: Moment, workspaces: int, context: int
 ) -> Iterator[Item]:
     """What is there at the peak; what is not there then is left out."""
-    states, setup, goal = step.share.states, step.setup, step.goal
-    saved = ", recomputed" if setup.checkpointing else ""
-    shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
-    stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
-    driver = "context" if setup.cuda else "imported libraries"
+    states, setup = step.share.states, step.setup
     for name, size, note in (
-        ("Weights", states.weights, stored),
+        ("Weights", states.weights, _stored(step, adaptation)),
         ("Adapter", states.adapters, "weights in 32 bits"),
         ("Optimizer", states.optimizer + peak.update, setup.optimizer.replace("_", " ")),
         ("Gradients", peak.gradients, "at the moment of the peak"),
-        ("Activations", peak.activations, shape),
-        ("Output layer", peak.loss, "scores" if goal.scores else "loss over the vocabulary"),
-        ("Other models", step.frozen, "reference and reward" if goal.critic else "reference"),
+        ("Activations", peak.activations, _shape(setup)),
+        ("Output layer", peak.loss, "scores" if step.goal.scores else "loss over the vocabulary"),
+        ("Other models", step.frozen, step.goal.beside(full=step.full)),
         ("Generated answers", peak.answers, "keys, values and logits"),
         ("Exchange between GPUs", step.share.gathered, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
-        ("Driver and libraries", context, driver),
+        ("Driver and libraries", context, "context" if setup.cuda else "imported libraries"),
     ):
         if size:
             yield Item(name=name, bytes=size, note=note)
 
 
+def _stored(step: Step, adaptation: Adaptation) -> str:
+    format = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    return f"{format}, policy and value model" if step.goal.critic else format
+
+
+def _shape(setup: Setup) -> str:
+    saved = ", recomputed" if setup.checkpointing else ""
+    return f"{setup.rows} x {setup.length:,} tokens{saved}"
+
+
 def _band(model: ModelFacts, setup: Setup) -> float:
-    """Sharding, experts, and families and objectives that nobody checked are less sure; a host's
-    pages least."""
+    """Sharding, experts and whatever nobody checked are less sure; pages of a host least."""
     if not setup.cuda:
         return HOST
     known = model.architecture.startswith(KNOWN) and not model.experts

@@ -44,6 +44,16 @@ class Goal:
     """Whether a value model is trained along, and a frozen reward model judges."""
     generates: bool = False
 
+    def reads(self, setup: Setup) -> Setup:
+        """The step as the trained model sees it."""
+        loss = "logits" if self.critic else setup.loss
+        return setup.model_copy(update={"rows": setup.rows * self.sequences, "loss": loss})
+
+    def beside(self, *, full: bool) -> str:
+        """Which frozen models stand beside the trained ones."""
+        known = {"reference": self.reference and full, "reward model": self.critic}
+        return " and ".join(name for name, there in known.items() if there)
+
 
 GOALS: dict[OnObjective, Goal] = {
     "sft": Goal(),
