@@ -150,22 +150,24 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         length=settings.max_length,
         accumulation=settings.accumulation,
         checkpointing=settings.checkpointing,
+        objective=recipe.objective.kind,
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
 
 
 def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]:
-    """The longest batch: rows that differ in length need a mask, and so do packed ones.
+    """The longest batch: rows that differ in length need a mask, as pairs and packed rows do.
 
     TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
     """
     batch, length = settings.micro_batch, settings.max_length
     if recipe.objective.packs:
         return {"rows": 1, "length": batch * length, "padded": True}
+    ragged = batch > 1 or recipe.objective.kind == "dpo"
     if facts.data is None:
-        return {"padded": batch > 1}
+        return {"padded": ragged}
     longest = max(1, tokens(recipe, facts, length).longest)
-    return {"length": min(length, longest), "padded": batch > 1}
+    return {"length": min(length, longest), "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

@@ -79,7 +79,9 @@ def _line(event: Event, story: History) -> str:
         case Evaluated():
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
-            return f"  step {where}: held-out loss {event.loss:.4f}{best}"
+            right = event.reward_accuracy
+            pairs = "" if right is None else f", better answer preferred {right:.0%}"
+            return f"  step {where}: held-out loss {event.loss:.4f}{pairs}{best}"
         case Warned():
             return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
     return ""

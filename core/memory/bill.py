@@ -6,7 +6,7 @@ from typing import Literal
 
 from core.value import Value
 
-Phase = Literal["load", "forward", "loss", "backward", "optimizer"]
+Phase = Literal["load", "generation", "forward", "loss", "backward", "optimizer"]
 Method = Literal["closed-form", "traced", "measured"]
 
 DRIVER = "Driver and libraries"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from core.adapt import Adaptation
 from core.memory.bill import DRIVER, Bill, Item, Phase
+from core.memory.goals import GOALS, Goal, both, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
-from core.memory.loss import Loss, count_loss
+from core.memory.loss import Loss, count_loss, count_score
 from core.memory.reserve import slack
 from core.memory.setup import Setup
 from core.memory.sharding import Share, share
@@ -31,6 +32,8 @@ KNOWN = ("Llama", "Qwen2For", "Qwen3For", "Mistral")
 """Families whose layers are counted tensor by tensor."""
 EAGER = ("Gemma2", "GptOss", "GPTJ", "Mpt")
 """Families that write their scores out, because transformers teaches them nothing else."""
+CHECKED = ("sft", "dpo")
+"""Objectives whose bills were compared with traced steps."""
 SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
@@ -43,17 +46,20 @@ class Moment:
     loss: int = 0
     gradients: int = 0
     update: int = 0
+    answers: int = 0
+    """What generating takes."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.activations + self.loss + self.gradients + self.update
+        return self.activations + self.loss + self.gradients + self.update + self.answers
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The counted parts of one step."""
+    """The counted parts of one step; `setup` has the rows that the model reads."""
 
+    goal: Goal
     model: ModelFacts
     setup: Setup
     width: Widths
@@ -61,15 +67,26 @@ class Step:
     share: Share
     layer: Layer
     loss: Loss
+    frozen: int
+    answers: int
+
+    @property
+    def towers(self) -> int:
+        """Layers whose activations wait for backward, of all models that are trained."""
+        return self.model.layers * (1 + self.goal.critic)
 
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
         gradients = self.share.states.gradients
         held = gradients if self.setup.accumulation > 1 else 0
         saved = self.saved()
-        casts = self.model.layers * self.layer.casts
+        casts = self.towers * self.layer.casts
         yield Moment("load")
+        yield Moment("generation", answers=self.answers)
         yield Moment("forward", saved + casts, self.loss.forward, held)
+        if self.goal.looks_back and not self.full:
+            waiting = saved + self.casts() + self.layer.reading
+            yield Moment("forward", waiting, self.loss.saved, held)
         yield Moment("loss", saved + self.casts(), self.loss.backward, held)
         yield Moment("backward", self._last(), self.loss.kept, held or self._head())
         yield Moment("backward", self._first(), self.loss.kept, max(held, gradients - self._ends()))
@@ -79,11 +96,11 @@ class Step:
     def saved(self) -> int:
         """Activations when the last layer is done."""
         one = self.layer.checkpoint if self.setup.checkpointing else self.layer.saved
-        return self.model.layers * one + self._inputs()
+        return self.towers * one + self._inputs()
 
     def casts(self) -> int:
         """Casts of weights that wait for backward; recomputed layers make their own."""
-        return 0 if self.setup.checkpointing else self.model.layers * self.layer.casts
+        return 0 if self.setup.checkpointing else self.towers * self.layer.casts
 
     def spare(self, peak: Moment) -> int:
         """What the allocator holds beyond what is needed at the peak."""
@@ -114,7 +131,8 @@ class Step:
 
     def _head(self) -> int:
         """The gradient of the output layer, the first to be there."""
-        return min(self._table(), self.share.states.gradients) if self.full else 0
+        trained = self.full and not self.goal.scores
+        return min(self._table(), self.share.states.gradients) if trained else 0
 
     def _ends(self) -> int:
         """Gradients that are not there yet when the first layer is differentiated."""
@@ -137,7 +155,7 @@ def estimate(
     step = _count(model, adaptation, setup)
     peak = max(step.moments(), key=lambda moment: moment.total)
     states = step.share.states
-    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered
+    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered + step.frozen
     workspaces = WORKSPACES if setup.cuda else 0
     allocated = fixed + peak.total + workspaces
     spare = step.spare(peak) if setup.cuda else 0
@@ -157,17 +175,33 @@ def estimate(
 
 
 def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
-    width, full = widths(adaptation, setup), adaptation.kind == "full"
-    states = count_states(model, adaptation, setup, width)
+    goal, full = GOALS[setup.objective], adaptation.kind == "full"
+    width = widths(adaptation, setup)
+    trained = headless(model) if goal.scores else model
+    read = goal.reads(setup)
+    states = count_states(trained, adaptation, read, width)
+    if goal.critic:
+        states = both(states, count_states(headless(model), adaptation, read, width))
     return Step(
-        model=model,
-        setup=setup,
+        goal=goal,
+        model=trained,
+        setup=read,
         width=width,
         full=full,
-        share=share(states, model, setup, full=full),
-        layer=count_layer(model, adaptation, setup, width),
-        loss=count_loss(model, setup, width, full=full),
+        share=share(states, trained, read, full=full),
+        layer=count_layer(trained, adaptation, read, width),
+        loss=_count_loss(goal, trained, read, width, full=full),
+        frozen=frozen(goal, model, setup, width, full=full),
+        answers=rollout(goal, model, setup, width),
     )
+
+
+def _count_loss(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    score = count_score(model, setup, width, full=full)
+    if goal.scores:
+        return score
+    words = count_loss(model, setup, width, full=full)
+    return words + score if goal.critic else words
 
 
 def _items(
@@ -175,23 +209,31 @@ def _items(
 ) -> Iterator[Item]:
     """What is there at the peak; what is not there then is left out."""
     states, setup = step.share.states, step.setup
-    saved = ", recomputed" if setup.checkpointing else ""
-    shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
-    stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
-    driver = "context" if setup.cuda else "imported libraries"
     for name, size, note in (
-        ("Weights", states.weights, stored),
+        ("Weights", states.weights, _stored(step, adaptation)),
         ("Adapter", states.adapters, "weights in 32 bits"),
         ("Optimizer", states.optimizer + peak.update, setup.optimizer.replace("_", " ")),
         ("Gradients", peak.gradients, "at the moment of the peak"),
-        ("Activations", peak.activations, shape),
-        ("Output layer", peak.loss, "loss over the vocabulary"),
+        ("Activations", peak.activations, _shape(setup)),
+        ("Output layer", peak.loss, "scores" if step.goal.scores else "loss over the vocabulary"),
+        ("Other models", step.frozen, step.goal.beside(full=step.full)),
+        ("Generated answers", peak.answers, "keys, values and logits"),
         ("Exchange between GPUs", step.share.gathered, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
-        (DRIVER, context, driver),
+        (DRIVER, context, "context" if setup.cuda else "imported libraries"),
     ):
         if size:
             yield Item(name=name, bytes=size, note=note)
+
+
+def _stored(step: Step, adaptation: Adaptation) -> str:
+    format = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    return f"{format}, policy and value model" if step.goal.critic else format
+
+
+def _shape(setup: Setup) -> str:
+    saved = ", recomputed" if setup.checkpointing else ""
+    return f"{setup.rows} x {setup.length:,} tokens{saved}"
 
 
 def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
@@ -204,5 +246,5 @@ def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
         yield UNSURE, "layers of this family are taken to be like Llama's"
     if setup.sharding != "none":
         yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
-    if setup.objective != "sft":
-        yield UNSURE, "only supervised fine-tuning was compared with measurements"
+    if setup.objective not in CHECKED:
+        yield UNSURE, "this objective was compared with neither traces nor measurements"

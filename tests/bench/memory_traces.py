@@ -2,7 +2,7 @@
 
     python tests/bench/memory_traces.py
 
-About four minutes. The table is tests/data/memory/engine_traces.csv.
+About ten minutes. The table is tests/data/memory/engine_traces.csv.
 """
 
 from __future__ import annotations
@@ -46,6 +46,16 @@ UNUSUAL: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "cuda": False}),
     ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "cuda": False, "checkpointing": True}),
 )
+PAIRED = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.1-8b")
+PAIRED_UNUSUAL: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+    ("qwen2.5-0.5b", {"kind": "lora"}, {"rows": 2, "padded": True}),
+    ("qwen2.5-0.5b", {"kind": "qlora"}, {"rows": 4, "length": 512, "padded": True,
+                                         "checkpointing": True}),
+    ("llama-3.1-8b", {"kind": "lora"}, {"padded": True}),
+    ("llama-3.1-8b", {"kind": "qlora"}, {"rows": 2, "padded": True, "checkpointing": True}),
+    ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "padded": True}),
+    ("qwen2.5-0.5b", {"kind": "lora"}, {"rows": 2, "cuda": False}),
+)  # fmt: skip
 
 
 def cases() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
@@ -57,7 +67,17 @@ def cases() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
         for saved in (False, True)
         for rows, length in LENGTHS
     ]
-    return [*usual, *UNUSUAL]
+    pairs = [
+        (name, {"kind": kind}, {"checkpointing": saved, "rows": rows, "length": length})
+        for name in PAIRED
+        for kind in ("lora", "qlora", "full")
+        for saved in (False, True)
+        for rows, length in LENGTHS[:2]
+    ]
+    paired = [
+        (name, kind, step | {"objective": "dpo"}) for name, kind, step in (*pairs, *PAIRED_UNUSUAL)
+    ]
+    return [*usual, *UNUSUAL, *paired]
 
 
 def main() -> None:

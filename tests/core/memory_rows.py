@@ -53,10 +53,10 @@ def published() -> tuple[Row, ...]:
 
 
 @functools.cache
-def traced() -> tuple[Row, ...]:
+def traced(objective: str = "sft") -> tuple[Row, ...]:
     """Steps of our engine, written by tests/bench/memory_traces.py; with expandable segments."""
     with TRACES.open(newline="", encoding="utf-8") as file:
-        return tuple(
+        rows = [
             Row(
                 name=" ".join((line["shape"], line["adaptation"], line["setup"])),
                 model=shape(line["shape"]),
@@ -66,7 +66,8 @@ def traced() -> tuple[Row, ...]:
                 reserved=float(line["expandable_bytes"]),
             )
             for line in csv.DictReader(file)
-        )
+        ]
+    return tuple(row for row in rows if row.setup.objective == objective)
 
 
 def _row(line: dict[str, str]) -> Row:

@@ -66,6 +66,15 @@ def test_steps_of_our_engine_need_what_their_traces_say() -> None:
     assert max(sizes) <= 2
 
 
+def test_steps_on_pairs_need_what_their_traces_say() -> None:
+    sizes = [abs(error) for error in errors("allocated", traced("dpo"))]
+    assert len(sizes) >= 40
+    assert statistics.mean(sizes) <= 0.5
+    assert max(sizes) <= 4
+    large = [row for row in traced("dpo") if row.model.parameters > 10**9]
+    assert max(abs(error) for error in errors("allocated", large)) <= 0.2
+
+
 def test_what_our_engine_reserves_is_near_its_traces() -> None:
     on_gpu = [row for row in traced() if row.setup.cuda]
     sizes = [abs(error) for error in errors("reserved", on_gpu)]

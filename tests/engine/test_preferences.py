@@ -32,6 +32,7 @@ from core.plan import Plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
 from core.tokens import AnswerSide
+from core.watch import _line
 from tests.engine.conftest import create, go
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
@@ -164,6 +165,8 @@ def test_better_answers_of_new_questions_are_preferred_afterwards(
     assert story.after.loss < 0.5 < story.before.loss
     assert [answer.correct for answer in story.after.answers] == [None, None]
     assert story.evaluations[-1].reward_accuracy == story.after.reward_accuracy
+    line = _line(story.evaluations[-1], story)
+    assert f"better answer preferred {story.after.reward_accuracy:.0%}" in line
     told = [line[0] for line in _scores(story.before, story.after)]
     assert told == ["", "held-out loss", "better answer preferred"]
     assert "Better answer: " in "\n".join(examples(story.before, story.after))

@@ -95,6 +95,12 @@ def test_every_goal_is_a_card_and_brings_its_own_fields(
     assert goals.options["dpo"].isChecked()
     (form,) = [form for form in parameters.forms if form.prefix == "objective"]
     assert list(form.rows) == ["beta", "loss_type"]
+    known(qtbot, session)
+    assert [p.where for p in session.plan.blockers] == ["data.format", "data.heldout"]
+    session.use_data(f"{SAMPLE}preferences.jsonl", "")
+    qtbot.waitUntil(lambda: session.plan.ready)
+    for spec in SETUP:
+        show(spec.load())
 
 
 def test_the_model_page_tells_facts_and_trouble(
