@@ -172,6 +172,8 @@ def _items(
     saved = ", recomputed" if setup.checkpointing else ""
     shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
     stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    if adaptation.quantised and step.model.experts:
+        stored += f", experts stay in {8 * step.width.rest} bits"
     driver = "context" if setup.cuda else "imported libraries"
     for name, size, note in (
         ("Weights", states.weights, stored),

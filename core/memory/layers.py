@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from core.adapt import Adaptation
 from core.adapt.lora import ATTENTION
+from core.memory.experts import count_experts
 from core.memory.setup import Setup
 from core.memory.widths import Widths
 from core.models import ModelFacts
@@ -48,7 +49,7 @@ class Counter:
         self.hidden = model.hidden
         self.queries = model.heads * model.head_dim
         self.keys = model.kv_heads * model.head_dim
-        self.wide = model.experts_used * model.expert_width or model.intermediate
+        self.wide = _dense_width(model)
         only = getattr(adaptation, "targets", "") == "attention"
         self.targets = {
             name: shape for name, shape in model.linear.items() if not only or name in ATTENTION
@@ -167,6 +168,13 @@ class Counter:
         return largest * self.width.math
 
 
+def _dense_width(model: ModelFacts) -> int:
+    """Inner width of the linear feed-forward part; in a mixture, that of a shared expert."""
+    if not model.experts:
+        return model.intermediate
+    return next((rows for name, (rows, _) in model.linear.items() if "gate_proj" in name), 0)
+
+
 def _is_wide(name: str) -> bool:
     return name not in ATTENTION
 
@@ -184,9 +192,10 @@ def _kernel(setup: Setup, width: Widths) -> str:
 def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> Layer:
     """One layer of a model as the step computes it."""
     count = Counter(model, adaptation, setup, width)
+    experts = count_experts(model, adaptation, setup, width)
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
-    saved = count.tokens * (mix + wide) + count.scores()
+    saved = count.tokens * (mix + wide) + count.scores() + experts.saved()
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()
@@ -196,6 +205,6 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
     return Layer(
         saved=saved,
         casts=width.cast * trained,
-        peak=max(saved + count.multiplying(), attending) - shared,
+        peak=max(saved + count.multiplying(), saved + experts.added(), attending) - shared,
         checkpoint=checkpoint,
     )

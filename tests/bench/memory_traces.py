@@ -2,7 +2,7 @@
 
     python tests/bench/memory_traces.py
 
-About four minutes. The table is tests/data/memory/engine_traces.csv.
+About fifteen minutes. The table is tests/data/memory/engine_traces.csv.
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ UNUSUAL: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("qwen2.5-0.5b", {"kind": "lora"}, {"rows": 2, "cuda": False, "checkpointing": True}),
     ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "cuda": False}),
     ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "cuda": False, "checkpointing": True}),
+    ("llama-3.2-3b", {"kind": "lora"}, {"attention": "eager", "checkpointing": True}),
+    ("llama-3.2-3b", {"kind": "qlora"}, {"attention": "eager", "length": 2048}),
+    ("llama-3.2-3b", {"kind": "full"}, {"attention": "eager"}),
+    ("mixtral-8x7b", {"kind": "qlora"}, {"length": 2048, "checkpointing": True}),
+    ("mixtral-8x7b", {"kind": "lora"}, {"length": 2048}),
+    ("mixtral-8x7b", {"kind": "lora", "targets": "attention"}, {"length": 8192}),
+    ("mixtral-8x7b", {"kind": "full"}, {"length": 4096, "checkpointing": True}),
+    ("qwen3-30b-a3b", {"kind": "qlora"}, {"length": 2048, "checkpointing": True}),
+    ("qwen3-30b-a3b", {"kind": "lora"}, {"length": 2048}),
+    ("qwen3-30b-a3b", {"kind": "lora", "targets": "attention"}, {"length": 8192}),
+    ("qwen3-30b-a3b", {"kind": "full"}, {"length": 4096, "checkpointing": True}),
 )
 
 

@@ -230,7 +230,12 @@ def test_a_mixture_of_experts_is_counted() -> None:
     assert facts.parameters == 46_702_792_704
     assert (facts.experts, facts.experts_used, facts.expert_width) == (8, 2, 14_336)
     attention = 16 * (2 * (4096 + 4096) + 2 * (4096 + 1024)) * 32
-    assert Lora(rank=16).trainable(facts) == attention
+    assert Lora(rank=16, targets="attention").trainable(facts) == attention
+    gate_and_up, down, router = 8 * 32 * (4096 + 28_672), 8 * 16 * (14_336 + 4096), 16 * (8 + 4096)
+    assert Lora(rank=16).trainable(facts) == attention + 32 * (gate_and_up + down + router)
+    weights = next(i for i in estimate(facts, QLora(), Setup()).items if i.name == "Weights")
+    assert weights.note == "4-bit NF4, experts stay in 16 bits"
+    assert weights.bytes > 2 * 45_097_156_608, "32 layers x 8 experts x 3 matrices in 16 bits"
 
 
 def test_a_lone_configuration_says_what_the_weights_say(tmp_path: Path) -> None:

@@ -10,11 +10,17 @@ from typing import Any
 import peft
 import pytest
 import torch
+from peft.utils.transformers_weight_conversion import (
+    _MODEL_TO_CONVERSION_PATTERN,
+    _MOE_FUSED_TARGETS,
+)
 from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import core.engine.run
 from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.adapt.lora import STACKED
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.patches import patched
@@ -22,7 +28,9 @@ from core.engine.recorder import Recorder, highest
 from core.engine.trace import take_steps, trace
 from core.engine.trainer import Trainer
 from core.errors import CoreError
+from core.memory import estimate
 from core.memory.setup import Attention, Setup
+from core.models import shape_from_config
 from core.places import starter
 from core.recipe import Recipe
 from tests.engine.conftest import create, go
@@ -131,6 +139,31 @@ def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
     found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
     assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
     assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
+
+
+MIXTURES = ("mixtral-8x7b", "qwen3-30b-a3b")
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("adaptation", [Lora(), Lora(targets="attention"), QLora(), Full()])
+def test_experts_are_counted_as_they_are_traced(name: str, adaptation: Adaptation) -> None:
+    config = json.loads((SHAPES / f"{name}.json").read_text()) | {"num_hidden_layers": 2}
+    for checkpointing in (False, True):
+        setup = Setup(length=2048, checkpointing=checkpointing)
+        found = trace(config, adaptation, setup).allocated_bytes
+        counted = estimate(shape_from_config(config), adaptation, setup).allocated
+        assert counted == pytest.approx(found, rel=0.01)
+
+
+def test_the_families_whose_experts_are_adapted_are_those_of_peft() -> None:
+    """A family that PEFT adds or drops has to be added or dropped in core.adapt.lora."""
+    named = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    fused = {
+        kind for kind, like in _MODEL_TO_CONVERSION_PATTERN.items() if like in _MOE_FUSED_TARGETS
+    }
+    adapted = {named[kind] for kind in fused if kind in named}
+    assert adapted == {name for name in named.values() if str(name).startswith(STACKED)}
+    assert "MixtralForCausalLM" in adapted
 
 
 LLAMA_8B = SHAPES / "llama-3.1-8b.json"
