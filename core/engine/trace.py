@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from typing import Any
@@ -12,7 +13,8 @@ from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.meta_step import Precision, Steps, prepare
+from core.engine.meta_shard import Shards, keep_buckets, processes, shard
+from core.engine.meta_step import Precision, Steps, Trained, prepare
 from core.engine.patches import patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
@@ -50,27 +52,44 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     recorder = Recorder(hidden=setup.cuda)
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
-    load(model, recorder, adaptation, setup)
-    model = adapt(model, adaptation, setup, recorder)
-    try:
-        with patched(cuda=setup.cuda, padded=setup.padded), routing:
-            take_steps(model, setup, recorder, routing)
-    except CoreError:
-        raise
-    except Exception as error:  # libraries fail on meta tensors in any way they like
-        kind = config.get("model_type")
-        raise ModelError(
-            f"A step of this model ({kind!s:.40}) cannot be traced: {first_line(error)}",
-            hint="The quick estimate still holds, with a wider margin.",
-        ) from error
+    sharded = setup.sharding == "fsdp"
+    with processes(setup.gpus, recorder) if sharded else contextlib.nullcontext():
+        try:
+            model = (_part if sharded else _whole)(model, adaptation, setup, recorder)
+            with patched(cuda=setup.cuda, padded=setup.padded), routing:
+                take_steps(model, setup, recorder, routing)
+        except CoreError:
+            raise
+        except Exception as error:  # libraries fail on meta tensors in any way they like
+            kind = config.get("model_type")
+            raise ModelError(
+                f"A step of this model ({kind!s:.40}) cannot be traced: {first_line(error)}",
+                hint="The quick estimate still holds, with a wider margin.",
+            ) from error
     return recorder
+
+
+def _whole(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) -> Any:
+    """The model, loaded and adapted."""
+    load(model, recorder, adaptation, setup)
+    return adapt(model, adaptation, setup, recorder)
+
+
+def _part(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) -> Any:
+    """The same of one GPU of several, which never holds the whole: nothing of that is written."""
+    model = adapt(model, adaptation, setup, Recorder(hidden=False))
+    shard(model, setup, recorder)
+    return model
 
 
 def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
     """Prepare a loaded and adapted model and train it for two steps, writing memory down."""
+    trained = Shards(model) if setup.sharding == "fsdp" else Trained(model)
     with recorder:
         prepare(model, setup, recorder, precision)
-        steps = Steps(model, setup, recorder, precision)
+        if setup.sharding == "ddp":
+            keep_buckets(trained.weights, recorder)
+        steps = Steps(model, trained, setup, recorder, precision)
         for _ in range(STEPS):
             steps.run()
 
@@ -78,9 +97,12 @@ def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precisio
 def _refuse_what_is_not_modelled(setup: Setup) -> None:
     wrong = {
         "only supervised fine-tuning can be traced": setup.objective != "sft",
-        "a step on several GPUs cannot be traced": setup.sharding != "none" or setup.gpus > 1,
+        "of the ways to share a model among GPUs, DDP and FSDP can be traced, DeepSpeed's ZeRO not":
+            setup.sharding.startswith("zero"),
+        "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,
+        "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
-    }
+    }  # fmt: skip
     for what, given in wrong.items():
         if given:
             raise CoreError(
