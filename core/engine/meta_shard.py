@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import bitsandbytes
@@ -35,27 +36,31 @@ BUCKETS = 1 << 20, 25 << 20
 
 
 @contextlib.contextmanager
-def processes(count: int, recorder: Recorder) -> Iterator[None]:
-    """Be the first of so many processes, which believe that meta tensors are on a device."""
+def processes(count: int) -> Iterator[None]:
+    """Be the first of so many processes."""
     distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=count)
     try:
-        with changed([*_devices(), *_storages(recorder)]):
-            yield
+        yield
     finally:
         distributed.destroy_process_group()
 
 
-def _devices() -> list[Change]:
-    handles = [(module, "_get_device_handle", lambda *_: torch.cpu)
-               for module in (collectives, groups, states)]  # fmt: skip
-    return [
-        *handles,
-        (entry, "_get_device_from_mesh", lambda mesh: torch.device("meta")),
-        (groups.FSDPParamGroup, "_validate_no_meta_params", lambda group: None),
+def on_nothing() -> AbstractContextManager[None]:
+    """Meta tensors are on a device that can be shared."""
+    handles: list[Change] = [
+        (module, "_get_device_handle", lambda *_: torch.cpu)
+        for module in (collectives, groups, states)
     ]
+    return changed(
+        [
+            *handles,
+            (entry, "_get_device_from_mesh", lambda mesh: torch.device("meta")),
+            (groups.FSDPParamGroup, "_validate_no_meta_params", lambda group: None),
+        ]
+    )
 
 
-def _storages(recorder: Recorder) -> list[Change]:
+def storages(recorder: Recorder) -> list[Change]:
     """A whole weight is one tensor for ever; its storage is given up and asked for again."""
 
     def told(change: Any) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.meta_shard import Shards, keep_buckets, processes, shard
+from core.engine.meta_shard import Shards, keep_buckets, on_nothing, processes, shard, storages
 from core.engine.meta_step import Precision, Steps, Trained, prepare
-from core.engine.patches import patched
+from core.engine.patches import changed, patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
 from core.memory.allocator import Replay, replay, rounded
@@ -52,31 +52,31 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     recorder = Recorder(hidden=setup.cuda)
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
-    sharded = setup.sharding == "fsdp"
-    with processes(setup.gpus, recorder) if sharded else contextlib.nullcontext():
-        try:
-            model = (_part if sharded else _whole)(model, adaptation, setup, recorder)
+    try:
+        with ExitStack() as around:
+            model = _placed(model, adaptation, setup, recorder, around)
             with patched(cuda=setup.cuda, padded=setup.padded), routing:
                 take_steps(model, setup, recorder, routing)
-        except CoreError:
-            raise
-        except Exception as error:  # libraries fail on meta tensors in any way they like
-            kind = config.get("model_type")
-            raise ModelError(
-                f"A step of this model ({kind!s:.40}) cannot be traced: {first_line(error)}",
-                hint="The quick estimate still holds, with a wider margin.",
-            ) from error
+    except CoreError:
+        raise
+    except Exception as error:  # libraries fail on meta tensors in any way they like
+        kind = config.get("model_type")
+        raise ModelError(
+            f"A step of this model ({kind!s:.40}) cannot be traced: {first_line(error)}",
+            hint="The quick estimate still holds, with a wider margin.",
+        ) from error
     return recorder
 
 
-def _whole(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) -> Any:
-    """The model, loaded and adapted."""
-    load(model, recorder, adaptation, setup)
-    return adapt(model, adaptation, setup, recorder)
-
-
-def _part(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) -> Any:
-    """The same of one GPU of several, which never holds the whole: nothing of that is written."""
+def _placed(
+    model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder, around: ExitStack
+) -> Any:
+    """The model, loaded and adapted; or its part on one of several GPUs, which hold no whole."""
+    if setup.sharding != "fsdp":
+        load(model, recorder, adaptation, setup)
+        return adapt(model, adaptation, setup, recorder)
+    for state in (processes(setup.gpus), changed(storages(recorder)), on_nothing()):
+        around.enter_context(state)
     model = adapt(model, adaptation, setup, Recorder(hidden=False))
     shard(model, setup, recorder)
     return model

@@ -80,14 +80,14 @@ def count_experts(
 ) -> Experts:
     """The experts of one layer as the step computes them."""
     wide = model.architecture.startswith(WIDE_SCORES)
-    share = 4 if wide else max(width.rest, width.math)
+    share = 4 if wide else max(width.whole, width.math)
     adapted = adaptation.adapts_experts(model)
     return Experts(
         model=model,
         tokens=setup.rows * setup.length if model.experts else 0,
-        number=width.rest,
+        number=width.whole,
         share=share,
-        sum=4 if width.cast and share != 4 else 0,
+        sum=4 if setup.engine == "trl" and width.math == 2 and share != 4 else 0,
         trained=adapted or adaptation.kind == "full",
         adapted=adapted,
         recomputed=setup.checkpointing,

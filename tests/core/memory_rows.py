@@ -16,6 +16,7 @@ from core.recipe import parse
 
 DATA = Path(__file__).parents[1] / "data" / "memory"
 TRACES = DATA / "engine_traces.csv"
+SHARED = DATA / "shared_traces.csv"
 MIB = 1 << 20
 
 
@@ -53,9 +54,9 @@ def published() -> tuple[Row, ...]:
 
 
 @functools.cache
-def traced() -> tuple[Row, ...]:
+def traced(table: Path = TRACES) -> tuple[Row, ...]:
     """Steps of our engine, written by tests/bench/memory_traces.py; with expandable segments."""
-    with TRACES.open(newline="", encoding="utf-8") as file:
+    with table.open(newline="", encoding="utf-8") as file:
         return tuple(
             Row(
                 name=" ".join((line["shape"], line["adaptation"], line["setup"])),

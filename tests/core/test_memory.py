@@ -17,7 +17,7 @@ from core.errors import ModelError
 from core.memory import Bill, Setup, estimate
 from core.models import ModelFacts, look, shape_from_config
 from core.places import starter
-from tests.core.memory_rows import DATA, Row, published, shape, traced
+from tests.core.memory_rows import DATA, SHARED, Row, published, shape, traced
 
 SHAPES = tuple(sorted(path.stem for path in (DATA / "shapes").glob("*.json")))
 SMALL: dict[str, Any] = {
@@ -64,6 +64,13 @@ def test_steps_of_our_engine_need_what_their_traces_say() -> None:
     assert len(sizes) >= 70
     assert statistics.mean(sizes) <= 0.2
     assert max(sizes) <= 1.5
+
+
+def test_gpus_that_share_a_model_need_what_their_traces_say() -> None:
+    sizes = [abs(error) for error in errors("allocated", traced(SHARED))]
+    assert len(sizes) >= 20
+    assert statistics.mean(sizes) <= 0.4
+    assert max(sizes) <= 2
 
 
 def test_what_our_engine_reserves_is_near_its_traces() -> None:

@@ -23,12 +23,14 @@ from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
 from core.adapt.lora import STACKED
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.patches import patched
+from core.engine.meta_shard import keep_buckets, on_nothing, processes, shard, storages
+from core.engine.patches import changed, patched
 from core.engine.recorder import Recorder, highest
 from core.engine.trace import take_steps, trace
 from core.engine.trainer import Trainer
 from core.errors import CoreError
 from core.memory import estimate
+from core.memory.allocator import Event
 from core.memory.setup import Attention, Setup
 from core.models import shape_from_config
 from core.places import starter
@@ -80,8 +82,11 @@ def test_a_traced_step_is_a_real_step(
 class RealAutocast:
     """torch's own autocast; layers that are computed again find it by themselves."""
 
+    def __init__(self, dtype: torch.dtype | None = torch.bfloat16) -> None:
+        self._dtype = dtype
+
     def autocast(self) -> Any:
-        return torch.autocast("cpu", torch.bfloat16)
+        return torch.autocast("cpu", self._dtype, enabled=self._dtype is not None)
 
     def again(self) -> Any:
         return contextlib.nullcontext()
@@ -139,6 +144,67 @@ def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
     found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
     assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
     assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
+
+
+def parts(adaptation: Adaptation, **fields: Any) -> dict[str, int]:
+    """Bytes by kind of a small Llama at its peak, and of all of them."""
+    setup = Setup(length=64, attention="efficient", **fields)
+    found = trace(SMALL | {"model_type": "llama"}, adaptation, setup)
+    assert sum(item.bytes for item in found.items) == found.allocated_bytes
+    return {item.kind: item.bytes for item in found.items} | {"all": found.allocated_bytes}
+
+
+@pytest.mark.parametrize("adaptation", [Full(), QLora()])
+def test_gpus_divide_what_they_hold_and_gather_a_few_layers(adaptation: Adaptation) -> None:
+    alone, two = parts(adaptation), parts(adaptation, sharding="fsdp", gpus=2)
+    for kind in {"optimizer"} if adaptation.quantised else {"optimizer", "weights"}:
+        assert two[kind] == pytest.approx(alone[kind] / 2, rel=0.1)
+    assert two["exchange"] > 0
+    assert "exchange" not in alone
+
+
+def test_a_model_shared_without_numbers_is_one_shared_with_numbers() -> None:
+    """The same step by torch's fully_shard, on this processor and on nothing."""
+    config = read_configuration(json.loads((starter() / "config.json").read_text()))
+    setup = Setup(cuda=False, dtype="fp32", rows=2, length=64, sharding="fsdp", gpus=2)
+    real, meta = Recorder(hidden=False), Recorder(hidden=False)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with processes(2), changed(storages(real)):
+        shard(model, setup, real)
+        take_steps(model, setup, real, RealAutocast(None))
+    routing = Routing("sdpa", None, cuda=False)
+    empty = build(config, Full(), setup)
+    with processes(2), changed(storages(meta)), on_nothing(), patched(cuda=False, padded=False):
+        shard(empty, setup, meta)
+        with routing:
+            take_steps(empty, setup, meta, routing)
+    assert highest(meta.events) == highest(real.events)
+
+
+@pytest.mark.parametrize("adaptation", [Full(), Lora()])
+def test_ddp_holds_all_gradients_twice(adaptation: Adaptation) -> None:
+    alone, four = parts(adaptation), parts(adaptation, sharding="ddp", gpus=4)
+    facts = shape_from_config(SMALL | {"model_type": "llama"})
+    assert four["exchange"] == pytest.approx(4 * adaptation.trainable(facts), rel=0.01)
+    assert four["all"] - alone["all"] == pytest.approx(four["exchange"], rel=0.01)
+
+
+def test_buckets_are_those_of_ddp() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(700, 700) for _ in range(5)))
+    real, ours = Recorder(hidden=False), Recorder(hidden=False)
+    watch_model(real, model)
+    before = highest(real.events)
+    with processes(2), real:
+        kept = torch.nn.parallel.DistributedDataParallel(model)
+    keep_buckets(kept.parameters(), ours)
+    assert highest(ours.events) == real_level(real) - before == 5 * 701 * 700 * 4
+    assert len(ours.events) == 2, "1 MiB, then 25"
+
+
+def real_level(recorder: Recorder) -> int:
+    """Bytes that are there after everything that was written down."""
+    sizes = {event.number: event.size for event in recorder.events if event.size}
+    return sum(sizes[n] for n in sizes if Event(n) not in recorder.events)
 
 
 MIXTURES = ("mixtral-8x7b", "qwen3-30b-a3b")
