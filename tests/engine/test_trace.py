@@ -31,7 +31,7 @@ from core.engine.trainer import Trainer
 from core.errors import CoreError
 from core.memory import estimate
 from core.memory.allocator import Event
-from core.memory.setup import Attention, Setup
+from core.memory.setup import Attention, Dtype, Setup
 from core.models import shape_from_config
 from core.places import starter
 from core.recipe import Recipe
@@ -163,16 +163,23 @@ def test_gpus_divide_what_they_hold_and_gather_a_few_layers(adaptation: Adaptati
     assert "exchange" not in alone
 
 
-def test_a_model_shared_without_numbers_is_one_shared_with_numbers() -> None:
+@pytest.mark.parametrize(("dtype", "checkpointing"), [("fp32", False), ("bf16", True)])
+def test_a_model_shared_without_numbers_is_one_shared_with_numbers(
+    dtype: Dtype, checkpointing: bool
+) -> None:
     """The same step by torch's fully_shard, on this processor and on nothing."""
     config = read_configuration(json.loads((starter() / "config.json").read_text()))
-    setup = Setup(cuda=False, dtype="fp32", rows=2, length=64, sharding="fsdp", gpus=2)
+    setup = Setup(
+        cuda=False, dtype=dtype, rows=2, length=64, sharding="fsdp", gpus=2,
+        checkpointing=checkpointing,
+    )  # fmt: skip
+    half = torch.bfloat16 if dtype == "bf16" else None
     real, meta = Recorder(hidden=False), Recorder(hidden=False)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     with processes(2), changed(storages(real)):
         shard(model, setup, real)
-        take_steps(model, setup, real, RealAutocast(None))
-    routing = Routing("sdpa", None, cuda=False)
+        take_steps(model, setup, real, RealAutocast(half))
+    routing = Routing("sdpa", half, cuda=False)
     empty = build(config, Full(), setup)
     with processes(2), changed(storages(meta)), on_nothing(), patched(cuda=False, padded=False):
         shard(empty, setup, meta)
@@ -207,11 +214,15 @@ def real_level(recorder: Recorder) -> int:
     return sum(sizes[n] for n in sizes if Event(n) not in recorder.events)
 
 
-MIXTURES = ("mixtral-8x7b", "qwen3-30b-a3b")
-
-
-@pytest.mark.parametrize("name", MIXTURES)
-@pytest.mark.parametrize("adaptation", [Lora(), Lora(targets="attention"), QLora(), Full()])
+@pytest.mark.parametrize(
+    ("name", "adaptation"),
+    [
+        ("mixtral-8x7b", Lora()),
+        ("mixtral-8x7b", Full()),
+        ("qwen3-30b-a3b", Lora(targets="attention")),
+        ("qwen3-30b-a3b", QLora()),
+    ],
+)
 def test_experts_are_counted_as_they_are_traced(name: str, adaptation: Adaptation) -> None:
     config = json.loads((SHAPES / f"{name}.json").read_text()) | {"num_hidden_layers": 2}
     for checkpointing in (False, True):
