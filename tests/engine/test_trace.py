@@ -105,23 +105,30 @@ def test_autocast_without_numbers_is_autocast(
     adaptation: Adaptation, checkpointing: bool, attention: Attention
 ) -> None:
     """The same step, with numbers under torch's autocast and without them under ours."""
-    config = read_configuration(json.loads((starter() / "config.json").read_text()))
+    config = json.loads((starter() / "config.json").read_text())
     setup = Setup(cuda=False, rows=2, length=64, checkpointing=checkpointing, attention=attention)
+    real, meta = peaks(config, adaptation, setup)
+    assert meta == real
+
+
+def peaks(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> tuple[int, int]:
+    """Of a step with numbers, and of the same step without them; both under autocast."""
+    known, attention = read_configuration(config), setup.attention
     real, meta = Recorder(hidden=False), Recorder(hidden=False)
     model = AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation=attention
+        known, dtype=torch.float32, attn_implementation=attention
     )
     if adapter := adaptation.peft_config():
         model = peft.get_peft_model(model, adapter)
     watch_model(real, model)
     take_steps(model, setup, real, RealAutocast())
     routing = Routing(attention, torch.bfloat16, cuda=False)
-    empty = build(config, adaptation, setup)
+    empty = build(known, adaptation, setup)
     load(empty, meta, adaptation, setup)
     empty = adapt(empty, adaptation, setup, meta)
     with patched(cuda=False, padded=False), routing:
         take_steps(empty, setup, meta, routing)
-    assert highest(meta.events) == highest(real.events)
+    return highest(real.events), highest(meta.events)
 
 
 SMALL: dict[str, Any] = {
@@ -144,6 +151,13 @@ def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
     found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
     assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
     assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
+
+
+@pytest.mark.parametrize("adaptation", [Full(), Lora(), Lora(targets="attention")])
+def test_experts_without_numbers_are_experts(adaptation: Adaptation) -> None:
+    """Numbers are routed to experts as they fall; nothing depends on it but a few counts."""
+    real, meta = peaks(FAMILIES[0], adaptation, Setup(cuda=False, rows=2, length=64))
+    assert 0 <= real - meta <= 8 * EXPERTS["num_local_experts"]
 
 
 def parts(adaptation: Adaptation, **fields: Any) -> dict[str, int]:
