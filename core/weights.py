@@ -24,6 +24,7 @@ BITS = {
 NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 _NOT_TEXT = re.compile(r"vision|visual|audio|speech|image", re.IGNORECASE)
 _LAYER = re.compile(r"^(?P<stack>.*?\b(?:layers|h|blocks|block)\.)(?P<number>\d+)\.(?P<rest>.+)$")
+_ROUTER = re.compile(r"(mlp|moe|feed_forward)\.(gate|router)\.(layer\.)?weight$")
 _DAMAGED = "The file is damaged or was not downloaded completely. Download the model again."
 
 
@@ -150,13 +151,16 @@ def text_stack(tensors: Tensors) -> tuple[str, set[int]]:
 
 
 def linear_layers(tensors: Tensors, stack: str) -> dict[str, tuple[int, int]]:
-    """Shapes of the linear layers of layer 0, by their last name; experts are not among them."""
+    """Shapes of the linear layers of layer 0, by their last name.
+
+    Experts and the router that chooses among them are not: they are loaded as something else.
+    """
     first = f"{stack}0."
     paths = {
         name.removeprefix(first).removesuffix(".weight"): tensor.shape
         for name, tensor in tensors.items()
         if stack and name.startswith(first) and name.endswith(".weight")
-        if len(tensor.shape) == 2 and ".experts." not in name
+        if len(tensor.shape) == 2 and ".experts." not in name and not _ROUTER.search(name)
     }
     uses = Counter(path.rsplit(".", 1)[-1] for path in paths)
     return {_short(path, uses): (shape[0], shape[1]) for path, shape in paths.items()}

@@ -26,6 +26,10 @@ class Adaptation(Value):
         """How many numbers will be trained."""
         raise NotImplementedError
 
+    def adapts_experts(self, model: ModelFacts) -> bool:
+        """Whether the experts of a mixture get adapters, which makes each as large as itself."""
+        return False
+
     def quantisation(self) -> BitsAndBytesConfig | None:
         """How the frozen base is stored; None keeps its own precision. Called by the engine."""
         return None

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+STACKED = (
+    "Afmoe", "Beam", "Cohere2Moe", "DeepseekV2", "DeepseekV3", "Dots1", "Ernie4_5_Moe", "ExaoneMoe",
+    "FlexOlmo", "Glm4Moe", "GlmMoe", "HunYuanMoE", "LongcatFlash", "Mellum", "MiniMaxFor",
+    "MiniMaxM2", "Mixtral", "Olmoe", "Qwen3Moe", "Qwen3Next", "SolarOpen",
+)  # fmt: skip
+"""Families whose stacked experts and router PEFT adapts with "all-linear", as it did when they were
+linear layers (peft/utils/transformers_weight_conversion.py)."""
 
 
 class _LowRank(Adaptation):
@@ -49,13 +56,23 @@ class _LowRank(Adaptation):
     )
 
     def trainable(self, model: ModelFacts) -> int:
-        """Two matrices per adapted layer: rank x (inputs + outputs)."""
+        """Two matrices per adapted layer: rank x (inputs + outputs); experts have their own."""
         shapes = [
             shape
             for name, shape in model.linear.items()
             if self.targets == "all-linear" or name in ATTENTION
         ]
-        return model.layers * self.rank * sum(rows + columns for rows, columns in shapes)
+        sides = sum(rows + columns for rows, columns in shapes)
+        if self.adapts_experts(model):
+            hidden, wide = model.hidden, model.expert_width
+            fused = 2 * (hidden + 2 * wide)  # gate and up are one matrix and share twice the rank
+            sides += model.experts * (fused + wide + hidden) + model.experts + hidden
+        return model.layers * self.rank * sides
+
+    def adapts_experts(self, model: ModelFacts) -> bool:
+        """Only "all-linear" means them too, and only in some families."""
+        known = model.architecture.startswith(STACKED)
+        return self.targets == "all-linear" and model.experts > 0 and known
 
     def peft_config(self) -> LoraConfig:
         """PEFT's settings for this choice."""

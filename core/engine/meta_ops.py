@@ -16,8 +16,8 @@ aten = torch.ops.aten
 LOWER = frozenset(
     {
         "linear", "matmul", "__matmul__", "__rmatmul__", "mm", "mv", "bmm", "addmm", "addmv",
-        "addr", "addbmm", "baddbmm", "einsum", "conv1d", "conv2d", "prelu", "grouped_mm",
-        "scaled_dot_product_attention", "_grouped_mm", "chain_matmul",
+        "addr", "addbmm", "baddbmm", "einsum", "conv1d", "conv2d", "prelu",
+        "scaled_dot_product_attention", "chain_matmul",
     }
 )  # fmt: skip
 """AT_FORALL_LOWER_PRECISION_FP of aten/src/ATen/autocast_mode.h, by their Python names."""
@@ -78,6 +78,8 @@ class Routing(TorchFunctionMode):  # type: ignore[misc]
             args, kwargs = self._cast(name, args, kwargs)
         if name == "scaled_dot_product_attention":
             return (attend if self._cuda else attend_on_cpu)(self._attention, *args, **kwargs)
+        if name == "_grouped_mm" and args[0].dtype != torch.bfloat16:
+            return GroupedProduct.apply(*args[:2])
         match name if self._cuda else "":
             case "dropout":
                 return _dropout(*args, **kwargs)
@@ -218,3 +220,21 @@ class Select(torch.autograd.Function):  # type: ignore[misc]
         _positions = gradient.new_empty(ctx.positions, dtype=torch.int64)
         _sorted = gradient.new_empty((4, ctx.positions[-1]), dtype=torch.int64)
         return whole, None
+
+
+class GroupedProduct(torch.autograd.Function):  # type: ignore[misc]
+    """_grouped_mm, whose meta kernel knows bfloat16 only, though its others know 32 bits too."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: torch.Tensor, stack: torch.Tensor) -> torch.Tensor:
+        """The product; tokens are kept only for the gradient of the stack."""
+        ctx.shape = tokens.shape
+        ctx.save_for_backward(stack, tokens if ctx.needs_input_grad[1] else None)
+        return tokens.new_empty(tokens.shape[0], stack.shape[-1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Gradients of the tokens, and of the stack where it is trained."""
+        stack, tokens = ctx.saved_tensors
+        whole = None if tokens is None else torch.empty_like(stack)
+        return gradient.new_empty(ctx.shape), whole

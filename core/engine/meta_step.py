@@ -60,32 +60,58 @@ def _again(precision: Precision) -> dict[str, Any]:
     }
 
 
+def layers_of(model: Any) -> torch.nn.ModuleList:
+    """The layers of a model: its longest list of modules."""
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    return max(lists, key=len)
+
+
 def _tell_places(base: Any, recorder: Recorder) -> None:
     """Hooks that look and change nothing."""
-    lists = [module for module in base.modules() if isinstance(module, torch.nn.ModuleList)]
-    layers = max(lists, key=len)
+    layers = layers_of(base)
     for number, layer in enumerate(layers):
         layer.register_forward_pre_hook(lambda *_, name=f"layer {number}": recorder.enter(name))
     layers[-1].register_forward_hook(lambda *_: recorder.enter(OUTPUT))
 
 
+class Trained:
+    """The weights that the optimizer works on."""
+
+    def __init__(self, model: Any) -> None:
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def gradients(self) -> list[torch.Tensor]:
+        """Those that are there."""
+        return [weight.grad for weight in self.weights if weight.grad is not None]
+
+    def exchange(self, *, now: bool) -> None:
+        """Whether the next backward ends with gradients from all GPUs."""
+
+    def settle(self) -> None:
+        """Before the update: all gradients are at their weights."""
+
+
 class Steps:
     """Runs optimizer steps; gradients are told from other memory when backward is over."""
 
-    def __init__(self, model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
-        self.model, self.setup = model, setup
+    def __init__(
+        self, model: Any, trained: Trained, setup: Setup, recorder: Recorder, precision: Precision
+    ) -> None:
+        self.model, self.trained, self.setup = model, trained, setup
         self.recorder, self.precision = recorder, precision
-        self.trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = make_optimizer(setup.optimizer, self.trained, cuda=setup.cuda)
+        self.optimizer = make_optimizer(setup.optimizer, trained.weights, cuda=setup.cuda)
 
     def run(self) -> None:
         """One optimizer step: forward and backward of every batch, clipping, update."""
-        for _ in range(min(self.setup.accumulation, MICRO_BATCHES)):
+        last = min(self.setup.accumulation, MICRO_BATCHES) - 1
+        for number in range(last + 1):
+            self.trained.exchange(now=number == last)
             self._micro_batch()
+        self.trained.settle()
         with self.recorder.during("optimizer"):
-            torch.nn.utils.clip_grad_norm_(self.trained, 1.0, foreach=True)
+            torch.nn.utils.clip_grad_norm_(self.trained.weights, 1.0, foreach=True)
             self.optimizer.step()
-            self.model.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad(set_to_none=True)
 
     def _micro_batch(self) -> None:
         with self.recorder.during("forward"):
@@ -93,8 +119,7 @@ class Steps:
         with self.recorder.during("backward"):
             loss.backward()
         del loss, kept
-        gradients = [p.grad for p in self.trained if p.grad is not None]
-        self.recorder.rename(gradients, "gradients")
+        self.recorder.rename(self.trained.gradients(), "gradients")
 
     def _loss(self) -> tuple[torch.Tensor, Any]:
         """The loss, and what the loop still holds while backward runs."""
@@ -149,7 +174,7 @@ class Steps:
     @property
     def device(self) -> torch.device:
         """Where the model is: on meta, or in a test on the processor."""
-        return self.trained[0].device
+        return self.trained.weights[0].device
 
     def _inputs(self) -> dict[str, torch.Tensor]:
         paired = self.setup.objective == "dpo"

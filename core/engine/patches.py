@@ -22,6 +22,13 @@ def patched(*, cuda: bool, padded: bool) -> Iterator[None]:
     """Let libraries believe in a GPU, or in this computer's processor, while inside."""
     changes = [*_masks(padded=padded), *_optimizers(), *_autocast("cuda" if cuda else "cpu")]
     changes += _head() if cuda else []
+    with changed(changes):
+        yield
+
+
+@contextlib.contextmanager
+def changed(changes: list[Change]) -> Iterator[None]:
+    """Attributes of modules and classes have other values inside."""
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in changes]
     _put(changes)
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -17,7 +18,9 @@ from core.engine.workspaces import BEFORE, CUBLAS, MATRIX_PRODUCTS, WORKSPACES
 from core.memory.allocator import EMPTY_CACHE, Event
 
 Phase = Literal["load", "forward", "backward", "optimizer"]
-Kind = Literal["weights", "adapters", "gradients", "optimizer", "activations", "loss", "workspaces"]
+Kind = Literal[
+    "weights", "adapters", "gradients", "optimizer", "activations", "loss", "workspaces", "exchange"
+]
 OUTPUT = "output layer"
 ACCUMULATE = "torch::autograd::AccumulateGrad"
 """Has no number of its own; it runs right after the operation whose gradient it keeps."""
@@ -81,6 +84,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
         self._watched[number] = weakref.ref(storage, gone)
 
+    def resized(self, tensor: torch.Tensor, kind: Kind) -> None:
+        """The storage of a tensor was given up, or asked for again, while the tensor stayed."""
+        number = self._numbers.pop(tensor.untyped_storage()._cdata, None)
+        if number is not None:
+            del self._watched[number]
+            self.release(number)
+        self.watch(tensor, kind)
+
     def rename(self, tensors: Iterable[torch.Tensor], kind: Kind) -> None:
         """Say what already counted tensors turned out to be."""
         for tensor in tensors:
@@ -121,6 +132,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
+        if DTensor in types:  # comes back with the part that is on this GPU
+            return NotImplemented
         name = func.name().split(".")[0]
         rule = WORKSPACES.get(name) if self._hidden else None
         sizes = rule(args, kwargs or {}) if rule else []

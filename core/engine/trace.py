@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -13,8 +14,9 @@ from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.meta_step import METRICS, Precision, Steps, prepare
-from core.engine.patches import patched
+from core.engine.meta_shard import Shards, keep_buckets, on_nothing, processes, shard, storages
+from core.engine.meta_step import METRICS, Precision, Steps, Trained, prepare
+from core.engine.patches import changed, patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
 from core.memory.allocator import Replay, replay, rounded
@@ -51,13 +53,11 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     recorder = Recorder(hidden=setup.cuda)
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
-    load(model, recorder, adaptation, setup)
-    if setup.objective == "dpo":
-        disable_dropout_in_model(model)
-    model = adapt(model, adaptation, setup, recorder)
     try:
-        with patched(cuda=setup.cuda, padded=setup.padded), routing:
-            take_steps(model, setup, recorder, routing)
+        with ExitStack() as around:
+            model = _placed(model, adaptation, setup, recorder, around)
+            with patched(cuda=setup.cuda, padded=setup.padded), routing:
+                take_steps(model, setup, recorder, routing)
     except CoreError:
         raise
     except Exception as error:  # libraries fail on meta tensors in any way they like
@@ -69,11 +69,30 @@ def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Reco
     return recorder
 
 
+def _placed(
+    model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder, around: ExitStack
+) -> Any:
+    """The model, loaded and adapted; or its part on one of several GPUs, which hold no whole."""
+    if setup.sharding != "fsdp":
+        load(model, recorder, adaptation, setup)
+        if setup.objective == "dpo":
+            disable_dropout_in_model(model)
+        return adapt(model, adaptation, setup, recorder)
+    for state in (processes(setup.gpus), changed(storages(recorder)), on_nothing()):
+        around.enter_context(state)
+    model = adapt(model, adaptation, setup, Recorder(hidden=False))
+    shard(model, setup, recorder)
+    return model
+
+
 def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precision) -> None:
     """Prepare a loaded and adapted model and train it for two steps, writing memory down."""
+    trained = Shards(model) if setup.sharding == "fsdp" else Trained(model)
     with recorder:
         prepare(model, setup, recorder, precision)
-        steps = Steps(model, setup, recorder, precision)
+        if setup.sharding == "ddp":
+            keep_buckets(trained.weights, recorder)
+        steps = Steps(model, trained, setup, recorder, precision)
         for _ in range(STEPS):
             steps.run()
 
@@ -83,9 +102,13 @@ def _refuse_what_is_not_modelled(setup: Setup) -> None:
         "only imitation and preference (SFT, DPO) can be traced": setup.objective not in METRICS,
         "TRL's DPO always has a fused output layer": setup.objective == "dpo"
         and (setup.engine, setup.loss) != ("trl", "fused"),
-        "a step on several GPUs cannot be traced": setup.sharding != "none" or setup.gpus > 1,
+        "pairs on several GPUs cannot be traced": setup.objective == "dpo" and setup.gpus > 1,
+        "of the ways to share a model among GPUs, DDP and FSDP can be traced, DeepSpeed's ZeRO not":
+            setup.sharding.startswith("zero"),
+        "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,
+        "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
-    }
+    }  # fmt: skip
     for what, given in wrong.items():
         if given:
             raise CoreError(

@@ -16,7 +16,7 @@ from core.memory.layers import Layer, count_layer
 from core.memory.loss import Loss, count_loss, count_score
 from core.memory.reserve import slack
 from core.memory.setup import Setup
-from core.memory.sharding import Share, share
+from core.memory.sharding import Share, Units, share
 from core.memory.states import count_states
 from core.memory.widths import Widths, widths
 from core.models import ModelFacts
@@ -48,11 +48,14 @@ class Moment:
     update: int = 0
     answers: int = 0
     """What generating takes."""
+    exchange: int = 0
+    """What comes from other GPUs for a while, or goes to them."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.activations + self.loss + self.gradients + self.update + self.answers
+        held = self.activations + self.loss + self.gradients + self.answers
+        return held + self.update + self.exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class Step:
 
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
+        if self.share.units:
+            yield from self._shared_moments(self.share.units)
+            return
         gradients = self.share.states.gradients
         held = gradients if self.setup.accumulation > 1 else 0
         saved = self.saved()
@@ -92,6 +98,38 @@ class Step:
         yield Moment("backward", self._first(), self.loss.kept, max(held, gradients - self._ends()))
         yield Moment("backward", self.layer.checkpoint + self._embedding(), 0, gradients)
         yield Moment("optimizer", 0, 0, gradients, self.share.states.update)
+
+    def _shared_moments(self, units: Units) -> Iterator[Moment]:
+        """The same with FSDP, in the order of torch's fully_shard."""
+        held = units.trained if self.setup.accumulation > 1 else 0
+        yield from self._shared_forward(units, held)
+        yield from self._shared_backward(units, held)
+        yield Moment("optimizer", 0, 0, self.share.states.gradients, self.share.states.update)
+
+    def _shared_forward(self, units: Units, held: int) -> Iterator[Moment]:
+        """Coming to a layer: the buffer of the one before, its own buffer, and the layer."""
+        layer, root, saved = units.layer, units.root, self.saved()
+        one = self.layer.checkpoint if self.setup.checkpointing else self.layer.saved
+        yield Moment("forward", self._inputs(), 0, held, 0, 2 * (root + layer))
+        yield Moment("forward", saved - one, 0, held, 0, root + 3 * layer)
+        yield Moment("forward", saved, self.loss.forward, held, 0, root + layer)
+        yield Moment("loss", saved, self.loss.backward, held + units.head, 0, root + layer)
+
+    def _shared_backward(self, units: Units, held: int) -> Iterator[Moment]:
+        """In a layer: it, the buffer of the next one, and gradients of the last on their way."""
+        layer, root, head, kept = units.layer, units.root, units.head, self.loss.kept
+        going = layer if self.full else 0
+        own = 0 if self.model.experts else going  # those of experts are in the layer's peak
+        divided = self.share.states.gradients
+        around = divided * root * self.full // max(1, units.trained)
+        turned = divided - around - divided * going // max(1, units.trained)
+        last, first = self._last(), self._first()
+        yield Moment("backward", last, kept, held + head + own, 0, root + 2 * layer)
+        yield Moment("backward", first, kept, turned + head + own, 0, root + 2 * layer + going)
+        if self.full:
+            tables = head * (3 if self.model.tied else 2)
+            yield Moment("backward", 0, 0, divided - around + tables, 0, root + layer)
+            yield Moment("backward", 0, 0, divided + head, 0, root + root // self.setup.gpus)
 
     def saved(self) -> int:
         """Activations when the last layer is done."""
@@ -188,7 +226,7 @@ def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
         setup=read,
         width=width,
         full=full,
-        share=share(states, trained, read, full=full),
+        share=share(states, trained, adaptation, read, width),
         layer=count_layer(trained, adaptation, read, width),
         loss=_count_loss(goal, trained, read, width, full=full),
         frozen=frozen(goal, model, setup, width, full=full),
@@ -218,7 +256,7 @@ def _items(
         ("Output layer", peak.loss, "scores" if step.goal.scores else "loss over the vocabulary"),
         ("Other models", step.frozen, step.goal.beside(full=step.full)),
         ("Generated answers", peak.answers, "keys, values and logits"),
-        ("Exchange between GPUs", step.share.gathered, setup.sharding),
+        ("Exchange between GPUs", step.share.gathered + peak.exchange, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
         (DRIVER, context, "context" if setup.cuda else "imported libraries"),
     ):
@@ -228,6 +266,8 @@ def _items(
 
 def _stored(step: Step, adaptation: Adaptation) -> str:
     format = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    if adaptation.quantised and step.model.experts:
+        format += f", experts stay in {8 * step.width.rest} bits"
     return f"{format}, policy and value model" if step.goal.critic else format
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from core.adapt import Adaptation
 from core.adapt.lora import ATTENTION
+from core.memory.experts import count_experts
 from core.memory.setup import Setup
 from core.memory.widths import Widths
 from core.models import ModelFacts
@@ -50,7 +51,7 @@ class Counter:
         self.hidden = model.hidden
         self.queries = model.heads * model.head_dim
         self.keys = model.kv_heads * model.head_dim
-        self.wide = model.experts_used * model.expert_width or model.intermediate
+        self.wide = _dense_width(model)
         only = getattr(adaptation, "targets", "") == "attention"
         self.targets = {
             name: shape for name, shape in model.linear.items() if not only or name in ATTENTION
@@ -133,11 +134,23 @@ class Counter:
         math, tokens = self.width.math, self.tokens
         kernel = _kernel(self.setup, self.width)
         if kernel == "eager":
-            back = 2 if self.setup.dtype == "fp16" and math == 2 else 4
-            return self.tokens * self.setup.length * self.model.heads * (8 + back)
+            return self._softening()
         wide = self.queries if kernel == "efficient" or self.keys != self.queries else 0
         sums = 4 * self.queries if kernel != "cpu" else 0
         return tokens * (sums + math * (2 * self.queries + 2 * self.keys + 2 * wide))
+
+    def _softening(self) -> int:
+        """Whole bytes of softmax in backward: its gradient, their product, and its result.
+
+        The 16-bit scores and what went into the output matrix are no longer there; the values are
+        not either, but their gradient is.
+        """
+        low = 0 if self.width.math == 4 else 2
+        result = 2 if low and self.setup.dtype == "fp16" else 4
+        scores = self.setup.length * self.model.heads * (4 + 4 + result - low)
+        out = (self.width.copy or self.width.math) * self.queries
+        gone = out if self.full or self.adapts("o_proj") else 0
+        return self.tokens * (scores - gone)
 
     def multiplying(self) -> int:
         """Whole bytes that backward of the feed-forward part adds to what it saved."""
@@ -163,6 +176,13 @@ class Counter:
         return largest * self.width.math
 
 
+def _dense_width(model: ModelFacts) -> int:
+    """Inner width of the linear feed-forward part; in a mixture, that of a shared expert."""
+    if not model.experts:
+        return model.intermediate
+    return next((rows for name, (rows, _) in model.linear.items() if "gate_proj" in name), 0)
+
+
 def _is_wide(name: str) -> bool:
     return name not in ATTENTION
 
@@ -180,16 +200,20 @@ def _kernel(setup: Setup, width: Widths) -> str:
 def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> Layer:
     """One layer of a model as the step computes it."""
     count = Counter(model, adaptation, setup, width)
+    experts = count_experts(model, adaptation, setup, width)
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
-    saved = count.tokens * (mix + wide) + count.scores()
+    saved = count.tokens * (mix + wide) + count.scores() + experts.saved()
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()
+    checkpoint = count.tokens * model.hidden * width.stream
+    # a norm keeps its input in 32 bits: of a 32-bit stream that is the checkpoint itself
+    shared = checkpoint if setup.checkpointing and width.stream == 4 else 0
     return Layer(
         saved=saved,
         casts=width.cast * trained,
-        peak=max(saved + count.multiplying(), attending),
-        checkpoint=count.tokens * model.hidden * width.stream,
+        peak=max(saved + count.multiplying(), saved + experts.added(), attending) - shared,
+        checkpoint=checkpoint,
         reading=count.reading(),
     )

@@ -3,21 +3,37 @@
 Sources: ZeRO (Rajbhandari et al. 2020, arXiv 1910.02054) for what each stage divides; DeepSpeed's
 docs/code-docs/source/memory.rst for its 2 + 2 + 12 bytes per trained number and buckets of 5e8
 numbers; the documentation of PyTorch's DistributedDataParallel (gradients are kept a second time in
-buckets) and fully_shard (a layer is gathered whole, and the next one ahead of time).
+buckets); for FSDP, traces of torch's fully_shard (tests/data/memory/shared_traces.csv).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from core.adapt import Adaptation
 from core.memory.setup import Setup
-from core.memory.states import States
+from core.memory.states import States, constants
+from core.memory.widths import Widths
 from core.models import ModelFacts
 
 BUCKET = 500_000_000
 """reduce_bucket_size of DeepSpeed, in numbers."""
 GATHERED = 2
-"""Layers that are whole at once."""
+"""Layers that are whole at once under ZeRO-3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What FSDP gathers and reduces at once: every layer, and the model around all layers."""
+
+    layer: int
+    """Bytes of one layer while it is whole."""
+    root: int
+    """Embedding and output layer, which stay whole from the first layer to the last gradient."""
+    head: int
+    """The gradient of the output layer, 0 when it is frozen."""
+    trained: int
+    """Whole gradients of all that is trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +44,15 @@ class Share:
     gathered: int = 0
     """Whole layers, and buckets of gradients on their way to other GPUs."""
     host: int = 0
+    units: Units | None = None
+    """What comes and goes in the course of a step."""
 
 
-def share(states: States, model: ModelFacts, setup: Setup, *, full: bool) -> Share:
+def share(
+    states: States, model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths
+) -> Share:
     """The part of one GPU."""
+    full = adaptation.kind == "full"
     if setup.sharding.startswith("zero") and full:
         states = _mixed(states)
     match setup.sharding:
@@ -43,7 +64,10 @@ def share(states: States, model: ModelFacts, setup: Setup, *, full: bool) -> Sha
             buckets = min(states.gradients, 2 * BUCKET)
             divided = _divided(states, setup.gpus, "optimizer", "gradients")
             return _offloaded(replace(divided, gathered=buckets), setup)
-        case "zero3" | "fsdp":
+        case "fsdp":
+            fixed = round(constants(model, adaptation, setup))
+            return _offloaded(_fully_sharded(states, model, setup, width, fixed, full=full), setup)
+        case "zero3":
             return _offloaded(_whole_layers(states, model, setup, full=full), setup)
     return _offloaded(Share(states), setup)
 
@@ -61,6 +85,31 @@ def _mixed(states: States) -> States:
 
 def _divided(states: States, gpus: int, *names: str) -> Share:
     return Share(replace(states, **{name: -(-getattr(states, name) // gpus) for name in names}))
+
+
+def _fully_sharded(
+    states: States, model: ModelFacts, setup: Setup, width: Widths, fixed: int, *, full: bool
+) -> Share:
+    """Everything is divided but constants of 4-bit weights, which are no parameters."""
+    tables = 1 if model.tied else 2
+    root = min(model.parameters, tables * model.vocab * model.hidden + model.hidden)
+    stored = states.weights - fixed
+    layers = max(0, stored - root * width.rest)
+    if not fixed:
+        layers = layers * width.whole // width.rest
+    adapters = states.adapters * (width.low or 4) // 4
+    units = Units(
+        layer=(layers + adapters) // max(1, model.layers),
+        root=root * width.whole,
+        head=model.vocab * model.hidden * width.whole * full,
+        trained=layers + root * width.whole if full else adapters,
+    )
+    divided = _divided(
+        replace(states, weights=stored),
+        setup.gpus, "weights", "adapters", "gradients", "optimizer", "update",
+    )  # fmt: skip
+    held = replace(divided.states, weights=divided.states.weights + fixed)
+    return replace(divided, states=held, units=units)
 
 
 def _whole_layers(states: States, model: ModelFacts, setup: Setup, *, full: bool) -> Share:

@@ -49,9 +49,15 @@ def weights(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widt
     rest = (model.parameters - linear) * width.rest
     if not adaptation.quantised:
         return linear * width.linear + rest
+    return round(linear / 2 + constants(model, adaptation, setup)) + rest
+
+
+def constants(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> float:
+    """Scales of the 4-bit blocks; each has 32 bits, or 8 and a share of a scale of its own."""
+    if not adaptation.quantised:
+        return 0
     nested = getattr(adaptation, "double_quantisation", True) and setup.double_quant
-    constant = 1 + 4 / NESTED_BLOCK if nested else 4
-    return round(linear * (0.5 + constant / BLOCK)) + rest
+    return linear_numbers(model) * (1 + 4 / NESTED_BLOCK if nested else 4) / BLOCK
 
 
 def linear_numbers(model: ModelFacts) -> int:

@@ -16,6 +16,8 @@ class Widths:
     """Weights of linear layers, unless they are stored in 4 bits."""
     rest: int
     """Embedding, norms and output layer."""
+    whole: int
+    """The same while layers compute with them; FSDP gathers weights in 16 bits."""
     trained: int
     """Weights that are trained, and their gradients."""
     stream: int
@@ -39,20 +41,23 @@ def widths(adaptation: Adaptation, setup: Setup) -> Widths:
     that is not quantised (peft/utils/other.py).
     """
     half = setup.cuda and setup.dtype != "fp32"
+    gathered = half and setup.sharding == "fsdp"
     autocast = half and setup.engine == "trl"
     full = adaptation.kind == "full"
     plain = 2 if half and not (full and autocast) else 4
     rest = 4 if setup.kbit_prepare else plain
-    math = 2 if autocast else rest
+    whole = 2 if gathered else rest
+    math = 2 if autocast else whole
     return Widths(
         linear=plain if adaptation.quantised else rest,
         rest=rest,
+        whole=whole,
         trained=plain if full else 4,
-        stream=rest,
+        stream=whole,
         math=math,
-        copy=_copy(adaptation, autocast=autocast, stream=rest),
-        low=0 if full else 2 if autocast else 4,
-        cast=2 if autocast else 0,
+        copy=0 if gathered else _copy(adaptation, autocast=autocast, stream=whole),
+        low=0 if full else 2 if autocast or gathered else 4,
+        cast=2 if autocast and not gathered else 0,
     )
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from core.memory import estimate  # noqa: E402 - a script finds its project first
-from tests.core.memory_rows import MIB, Row, published, traced  # noqa: E402
+from tests.core.memory_rows import MIB, PAIRED, SHARED, Row, published, traced  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "memory-accuracy.md"
 Rule = Callable[[Row], float]
@@ -49,18 +49,29 @@ OURS = """
 ## Traced steps of our engine
 
 {count} steps of `tests/data/memory/engine_traces.csv`, each run on tensors without numbers by
-`core.engine.trace` (`python tests/bench/memory_traces.py`): LoRA, QLoRA and full fine-tuning,
-0.5 to 8 billion parameters, 512 to 8,192 tokens, with and without checkpointing. These are traces,
-not measurements on a GPU. Reserved is with expandable segments, and its shares are fitted here.
+`core.engine.trace` (`python tests/bench/memory_traces.py engine_traces`): LoRA, QLoRA and full
+fine-tuning, 0.5 to 47 billion parameters, two mixtures of experts, 512 to 8,192 tokens, with and
+without checkpointing. These are traces, not measurements on a GPU. Reserved is with expandable
+segments, and its shares are fitted here.
+
+"""
+TOGETHER = """
+## Traced steps on several GPUs
+
+{count} steps of `tests/data/memory/shared_traces.csv`, each as one of the GPUs sees it: torch's own
+`fully_shard` (FSDP2; every layer a unit, and the model around them) or the buckets of
+`DistributedDataParallel` (`python tests/bench/memory_traces.py shared_traces`). What FSDP allocates
+on streams of its own is counted as if there was one stream, so a GPU may reserve more.
 
 """
 PAIRS = """
 ## Traced steps on pairs (DPO)
 
-{count} steps from the same file and program: 0.135 to 8 billion parameters. Rows are pairs, so that
-the model reads twice as many. Only what the reference takes while it reads (three wide results and
-two of the hidden size) was set with these rows in view. Where a model is very small, remainders of
-blocks that the allocator does not split weigh more, for SFT as for DPO.
+{count} steps of `tests/data/memory/paired_traces.csv` (`python tests/bench/memory_traces.py
+paired_traces`): 0.135 to 8 billion parameters. Rows are pairs, so that the model reads twice as
+many. Only what the reference takes while it reads (three wide results and two of the hidden size)
+was set with these rows in view. Where a model is very small, remainders of blocks that the
+allocator does not split weigh more, for SFT as for DPO.
 
 """
 
@@ -112,7 +123,8 @@ def lines(rows: Iterable[Row], *, rules: bool) -> Iterator[str]:
 
 def document() -> str:
     """The whole text."""
-    measured, own, pairs = published(), traced(), traced("dpo")
+    measured, own, shared = published(), traced(), traced(SHARED)
+    pairs = traced(PAIRED)
     first = {"closed form": RULES["closed form"]}
     parts = [
         HEAD.format(count=len(measured)) + "\n".join(summaries(measured, RULES)),
@@ -120,6 +132,9 @@ def document() -> str:
         OURS.format(count=len(own)).strip("\n"),
         "\n".join(summaries(own, first)),
         "\n".join(lines(own, rules=False)),
+        TOGETHER.format(count=len(shared)).strip("\n"),
+        "\n".join(summaries(shared, first)),
+        "\n".join(lines(shared, rules=False)),
         PAIRS.format(count=len(pairs)).strip("\n"),
         "\n".join(summaries(pairs, first)),
         "\n".join(lines(pairs, rules=False)),

@@ -16,6 +16,8 @@ from core.recipe import parse
 
 DATA = Path(__file__).parents[1] / "data" / "memory"
 TRACES = DATA / "engine_traces.csv"
+SHARED = DATA / "shared_traces.csv"
+PAIRED = DATA / "paired_traces.csv"
 MIB = 1 << 20
 
 
@@ -53,10 +55,10 @@ def published() -> tuple[Row, ...]:
 
 
 @functools.cache
-def traced(objective: str = "sft") -> tuple[Row, ...]:
+def traced(table: Path = TRACES) -> tuple[Row, ...]:
     """Steps of our engine, written by tests/bench/memory_traces.py; with expandable segments."""
-    with TRACES.open(newline="", encoding="utf-8") as file:
-        rows = [
+    with table.open(newline="", encoding="utf-8") as file:
+        return tuple(
             Row(
                 name=" ".join((line["shape"], line["adaptation"], line["setup"])),
                 model=shape(line["shape"]),
@@ -66,8 +68,7 @@ def traced(objective: str = "sft") -> tuple[Row, ...]:
                 reserved=float(line["expandable_bytes"]),
             )
             for line in csv.DictReader(file)
-        ]
-    return tuple(row for row in rows if row.setup.objective == objective)
+        )
 
 
 def _row(line: dict[str, str]) -> Row:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.errors import ModelError
 from core.models import look, resolve
 from core.places import models_home, starter
-from core.weights import INDEX, read_header
+from core.weights import INDEX, Tensor, linear_layers, read_header
 from tests.core.model_folders import CONFIG, LAYER, VOCAB, safetensors, shapes, write_model
 
 
@@ -166,6 +166,17 @@ def test_a_quantised_checkpoint_is_called_that(
 ) -> None:
     _config(folder, quantization_config=found)
     assert look(folder).quantised == method
+
+
+@pytest.mark.parametrize("router", ["mlp.gate", "block_sparse_moe.gate", "mlp.router"])
+def test_experts_and_their_router_are_no_linear_layers(router: str) -> None:
+    """Loading stacks them, so that they are neither stored in 4 bits nor adapted as such."""
+    shapes = {
+        "self_attn.q_proj": (16, 16), "mlp.shared_expert_gate": (1, 16), router: (8, 16),
+        "mlp.experts.0.up_proj": (32, 16), "mlp.experts.1.up_proj": (32, 16),
+    }  # fmt: skip
+    tensors = {f"layers.0.{name}.weight": Tensor("BF16", shape) for name, shape in shapes.items()}
+    assert set(linear_layers(tensors, "layers.")) == {"q_proj", "shared_expert_gate"}
 
 
 def test_packed_numbers_are_counted_one_by_one(folder: Path) -> None:

@@ -10,20 +10,30 @@ from typing import Any
 import peft
 import pytest
 import torch
+from peft.utils.transformers_weight_conversion import (
+    _MODEL_TO_CONVERSION_PATTERN,
+    _MOE_FUSED_TARGETS,
+)
 from transformers import AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.adapt.lora import STACKED
 from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
-from core.engine.patches import patched
+from core.engine.meta_shard import keep_buckets, on_nothing, processes, shard, storages
+from core.engine.patches import changed, patched
 from core.engine.prefer import Prefer
 from core.engine.recorder import Recorder, highest
 from core.engine.trace import record, take_steps, trace
 from core.engine.trainer import Watched
 from core.errors import CoreError
-from core.memory.setup import Attention, Setup
+from core.memory import estimate
+from core.memory.allocator import Event
+from core.memory.setup import Attention, Dtype, Setup
+from core.models import shape_from_config
 from core.places import starter
 from core.recipe import Recipe
 from tests.engine.conftest import create, go
@@ -106,8 +116,11 @@ def test_a_traced_step_on_pairs_is_a_real_step(
 class RealAutocast:
     """torch's own autocast; layers that are computed again find it by themselves."""
 
+    def __init__(self, dtype: torch.dtype | None = torch.bfloat16) -> None:
+        self._dtype = dtype
+
     def autocast(self) -> Any:
-        return torch.autocast("cpu", torch.bfloat16)
+        return torch.autocast("cpu", self._dtype, enabled=self._dtype is not None)
 
     def again(self) -> Any:
         return contextlib.nullcontext()
@@ -126,23 +139,30 @@ def test_autocast_without_numbers_is_autocast(
     adaptation: Adaptation, checkpointing: bool, attention: Attention
 ) -> None:
     """The same step, with numbers under torch's autocast and without them under ours."""
-    config = read_configuration(json.loads((starter() / "config.json").read_text()))
+    config = json.loads((starter() / "config.json").read_text())
     setup = Setup(cuda=False, rows=2, length=64, checkpointing=checkpointing, attention=attention)
+    real, meta = peaks(config, adaptation, setup)
+    assert meta == real
+
+
+def peaks(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> tuple[int, int]:
+    """Of a step with numbers, and of the same step without them; both under autocast."""
+    known, attention = read_configuration(config), setup.attention
     real, meta = Recorder(hidden=False), Recorder(hidden=False)
     model = AutoModelForCausalLM.from_config(
-        config, dtype=torch.float32, attn_implementation=attention
+        known, dtype=torch.float32, attn_implementation=attention
     )
     if adapter := adaptation.peft_config():
         model = peft.get_peft_model(model, adapter)
     watch_model(real, model)
     take_steps(model, setup, real, RealAutocast())
     routing = Routing(attention, torch.bfloat16, cuda=False)
-    empty = build(config, adaptation, setup)
+    empty = build(known, adaptation, setup)
     load(empty, meta, adaptation, setup)
     empty = adapt(empty, adaptation, setup, meta)
     with patched(cuda=False, padded=False), routing:
         take_steps(empty, setup, meta, routing)
-    assert highest(meta.events) == highest(real.events)
+    return highest(real.events), highest(meta.events)
 
 
 SMALL: dict[str, Any] = {
@@ -165,6 +185,110 @@ def test_families_with_other_layers_are_traced(config: dict[str, Any]) -> None:
     found = trace(config, QLora(), Setup(rows=2, length=64, padded=True))
     assert found.tensor_bytes < found.allocated_bytes <= found.reserved_bytes
     assert {item.kind for item in found.items} >= {"weights", "adapters", "activations"}
+
+
+@pytest.mark.parametrize("adaptation", [Full(), Lora(), Lora(targets="attention")])
+def test_experts_without_numbers_are_experts(adaptation: Adaptation) -> None:
+    """Numbers are routed to experts as they fall; nothing depends on it but a few counts."""
+    real, meta = peaks(FAMILIES[0], adaptation, Setup(cuda=False, rows=2, length=64))
+    assert 0 <= real - meta <= 8 * EXPERTS["num_local_experts"]
+
+
+def parts(adaptation: Adaptation, **fields: Any) -> dict[str, int]:
+    """Bytes by kind of a small Llama at its peak, and of all of them."""
+    setup = Setup(length=64, attention="efficient", **fields)
+    found = trace(SMALL | {"model_type": "llama"}, adaptation, setup)
+    assert sum(item.bytes for item in found.items) == found.allocated_bytes
+    return {item.kind: item.bytes for item in found.items} | {"all": found.allocated_bytes}
+
+
+@pytest.mark.parametrize("adaptation", [Full(), QLora()])
+def test_gpus_divide_what_they_hold_and_gather_a_few_layers(adaptation: Adaptation) -> None:
+    alone, two = parts(adaptation), parts(adaptation, sharding="fsdp", gpus=2)
+    for kind in {"optimizer"} if adaptation.quantised else {"optimizer", "weights"}:
+        assert two[kind] == pytest.approx(alone[kind] / 2, rel=0.1)
+    assert two["exchange"] > 0
+    assert "exchange" not in alone
+
+
+@pytest.mark.parametrize(("dtype", "checkpointing"), [("fp32", False), ("bf16", True)])
+def test_a_model_shared_without_numbers_is_one_shared_with_numbers(
+    dtype: Dtype, checkpointing: bool
+) -> None:
+    """The same step by torch's fully_shard, on this processor and on nothing."""
+    config = read_configuration(json.loads((starter() / "config.json").read_text()))
+    setup = Setup(
+        cuda=False, dtype=dtype, rows=2, length=64, sharding="fsdp", gpus=2,
+        checkpointing=checkpointing,
+    )  # fmt: skip
+    half = torch.bfloat16 if dtype == "bf16" else None
+    real, meta = Recorder(hidden=False), Recorder(hidden=False)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    with processes(2), changed(storages(real)):
+        shard(model, setup, real)
+        take_steps(model, setup, real, RealAutocast(half))
+    routing = Routing("sdpa", half, cuda=False)
+    empty = build(config, Full(), setup)
+    with processes(2), changed(storages(meta)), on_nothing(), patched(cuda=False, padded=False):
+        shard(empty, setup, meta)
+        with routing:
+            take_steps(empty, setup, meta, routing)
+    assert highest(meta.events) == highest(real.events)
+
+
+@pytest.mark.parametrize("adaptation", [Full(), Lora()])
+def test_ddp_holds_all_gradients_twice(adaptation: Adaptation) -> None:
+    alone, four = parts(adaptation), parts(adaptation, sharding="ddp", gpus=4)
+    facts = shape_from_config(SMALL | {"model_type": "llama"})
+    assert four["exchange"] == pytest.approx(4 * adaptation.trainable(facts), rel=0.01)
+    assert four["all"] - alone["all"] == pytest.approx(four["exchange"], rel=0.01)
+
+
+def test_buckets_are_those_of_ddp() -> None:
+    model = torch.nn.Sequential(*(torch.nn.Linear(700, 700) for _ in range(5)))
+    real, ours = Recorder(hidden=False), Recorder(hidden=False)
+    watch_model(real, model)
+    before = highest(real.events)
+    with processes(2), real:
+        kept = torch.nn.parallel.DistributedDataParallel(model)
+    keep_buckets(kept.parameters(), ours)
+    assert highest(ours.events) == real_level(real) - before == 5 * 701 * 700 * 4
+    assert len(ours.events) == 2, "1 MiB, then 25"
+
+
+def real_level(recorder: Recorder) -> int:
+    """Bytes that are there after everything that was written down."""
+    sizes = {event.number: event.size for event in recorder.events if event.size}
+    return sum(sizes[n] for n in sizes if Event(n) not in recorder.events)
+
+
+@pytest.mark.parametrize(
+    ("name", "adaptation"),
+    [
+        ("mixtral-8x7b", Lora()),
+        ("mixtral-8x7b", Full()),
+        ("qwen3-30b-a3b", Lora(targets="attention")),
+        ("qwen3-30b-a3b", QLora()),
+    ],
+)
+def test_experts_are_counted_as_they_are_traced(name: str, adaptation: Adaptation) -> None:
+    config = json.loads((SHAPES / f"{name}.json").read_text()) | {"num_hidden_layers": 2}
+    for checkpointing in (False, True):
+        setup = Setup(length=2048, checkpointing=checkpointing)
+        found = trace(config, adaptation, setup).allocated_bytes
+        counted = estimate(shape_from_config(config), adaptation, setup).allocated
+        assert counted == pytest.approx(found, rel=0.01)
+
+
+def test_the_families_whose_experts_are_adapted_are_those_of_peft() -> None:
+    """A family that PEFT adds or drops has to be added or dropped in core.adapt.lora."""
+    named = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    fused = {
+        kind for kind, like in _MODEL_TO_CONVERSION_PATTERN.items() if like in _MOE_FUSED_TARGETS
+    }
+    adapted = {named[kind] for kind in fused if kind in named}
+    assert adapted == {name for name in named.values() if str(name).startswith(STACKED)}
+    assert "MixtralForCausalLM" in adapted
 
 
 LLAMA_8B = SHAPES / "llama-3.1-8b.json"
@@ -214,7 +338,10 @@ def test_more_of_everything_takes_more() -> None:
         ({"model_type": "vit"}, Setup(), "No model can be built"),
         (SMALL | {"model_type": "llama"}, Setup(objective="grpo"), "only imitation"),
         (SMALL | {"model_type": "llama"}, Setup(objective="dpo", loss="logits"), "fused output"),
-        (SMALL | {"model_type": "llama"}, Setup(sharding="fsdp", gpus=2), "several GPUs"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="dpo", gpus=2), "pairs on several"),
+        (SMALL | {"model_type": "llama"}, Setup(sharding="zero3", gpus=2), "ZeRO not"),
+        (SMALL | {"model_type": "llama"}, Setup(gpus=2), "need a way to share"),
+        (SMALL | {"model_type": "llama"}, Setup(sharding="ddp", gpus=2, cuda=False), "processors"),
         (SMALL | {"model_type": "llama"}, Setup(offload=True), "offloading"),
         (SMALL | {"model_type": "lfm2"}, Setup(), "cannot be traced"),
     ],

@@ -15,5 +15,5 @@ SMALL = [row for row in traced() if row.name.startswith("qwen2.5-0.5b ")]
 def test_a_row_of_the_table_is_a_trace(row: Row) -> None:
     shape = row.name.split(" ")[0]
     found = trace(configuration(shape), row.adaptation, row.setup)
-    assert found.allocated_bytes == pytest.approx(row.allocated, rel=1e-4)
-    assert found.expandable_bytes == pytest.approx(row.reserved, rel=1e-3)
+    assert found.allocated_bytes == row.allocated
+    assert found.expandable_bytes == row.reserved
