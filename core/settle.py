@@ -109,7 +109,7 @@ def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
     rows, _ = split_sizes(recipe, facts)
     counts = mixing.draws(recipe.data, facts).values()
     parts = (rows - sum(counts), *counts)
-    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=True)) / max(1, rows)
+    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=False)) / max(1, rows)
     longest = max(each.max_chars for each in looked)
     return guess(rows, chars, longest, length)
 
