@@ -95,9 +95,18 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         heldout=heldout,
         settings=settings,
         decisions=tuple(decisions),
-        sources=tuple(mixing.table(recipe.data, facts)),
+        sources=_sources(recipe, facts),
         seconds=_seconds(recipe, facts, settings),
     )
+
+
+def _sources(recipe: Recipe, facts: Facts) -> tuple[Drawn, ...]:
+    """Every dataset; rows with one question stay together, so the first is known once counted."""
+    first, *rest = mixing.table(recipe.data, facts)
+    if facts.tokens is not None:
+        others = sum(source.drawn for source in rest if source.where != "heldout")
+        first = first.model_copy(update={"drawn": facts.tokens.rows - others})
+    return (first, *rest)
 
 
 def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
@@ -115,7 +124,9 @@ def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
 
 
 def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
-    """Rows to train on and rows held out."""
+    """Rows to train on and rows held out, as counted, or else by their shares."""
+    if facts.tokens is not None:
+        return facts.tokens.rows, facts.tokens.heldout
     assert facts.data is not None
     mixed = sum(mixing.draws(recipe.data, facts).values())
     kept = mixing.heldout_rows(recipe.data, facts.data.rows)
