@@ -78,6 +78,11 @@ def get(spec: HubSpec, wire: Wire, say: Say) -> Path:
         repo, splits = _converted(spec, wire, about, repo)
     names = _choose_split(spec, splits)
     files = [remote(name, repo.entries[name]) for name in names]
+    if len({file.local for file in files}) < len(files):
+        raise HubError(
+            f"{spec.repo} has files whose names differ only by folders.",
+            hint="Download them by hand, each to a name of its own.",
+        )
     record = (RECORD, {"dataset": str(spec)})
     download(Source(wire, about, repo.commit), files, final, record, say)
     return final

@@ -8,6 +8,7 @@ from typing import Any
 
 from core import mixing
 from core.draft import Decision, Facts, Settings
+from core.mixing import Drawn
 from core.recipe import Recipe
 from core.sizing import batch_for, epochs_for, heldout_for, rounded_length
 from core.tokens import TokenFacts, guess, token_guess
@@ -25,13 +26,24 @@ def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
     rows, _ = split_sizes(recipe, facts)
     counts = mixing.draws(recipe.data, facts).values()
     parts = (rows - sum(counts), *counts)
-    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=True)) / max(1, rows)
+    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=False)) / max(1, rows)
     longest = max(each.max_chars for each in looked)
     return guess(rows, chars, longest, length)
 
 
+def sources(recipe: Recipe, facts: Facts) -> tuple[Drawn, ...]:
+    """Every dataset; rows with one question stay together, so the first is known once counted."""
+    first, *rest = mixing.table(recipe.data, facts)
+    if facts.tokens is not None:
+        others = sum(source.drawn for source in rest if source.where != "heldout")
+        first = first.model_copy(update={"drawn": facts.tokens.rows - others})
+    return (first, *rest)
+
+
 def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
-    """Rows to train on and rows held out."""
+    """Rows to train on and rows held out, as counted, or else by their shares."""
+    if facts.tokens is not None:
+        return facts.tokens.rows, facts.tokens.heldout
     assert facts.data is not None
     mixed = sum(mixing.draws(recipe.data, facts).values())
     kept = mixing.heldout_rows(recipe.data, facts.data.rows)

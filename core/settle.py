@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from core import mixing
 from core.draft import Decision, Draft, Facts, Settings
 from core.machine import Machine
 from core.memory import Bill, Setup, estimate
@@ -13,6 +12,7 @@ from core.pace import context_of, correction_of, run_seconds, tokens_read
 from core.portions import (
     count_steps,
     settle_portions,
+    sources,
     split_sizes,
     tokens,
     told_steps,
@@ -47,7 +47,7 @@ def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -
             "rows": rows,
             "heldout": heldout,
             "settings": settings,
-            "sources": tuple(mixing.table(recipe.data, facts)),
+            "sources": sources(recipe, facts),
             "tokens": read,
             "seconds": run_seconds(recipe, facts, settings, read),
             "measure": settings.device == "cuda",

@@ -13,7 +13,16 @@ from core.events import Event, Failed, Finished, Memory, Phase, PhaseName, Saved
 from core.machine import gpu_reading
 from core.rundir import RunDir
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+)
 
 
 class Voice:

@@ -147,6 +147,7 @@ def test_the_right_files_are_found(
         (Repo(SHARDS), "hub:maker/talks@v9", "no such revision"),
         (Repo({"talks.py": b""}), "hub:maker/talks", "no stranger's program is run"),
         (Repo({"a.png": b""}), "hub:maker/talks", "no files with rows"),
+        (Repo({"a/b.json": b"1", "a--b.json": b"2"}), "hub:maker/talks", "differ only by folders"),
         (Repo({"talks.py": b""}, converted=CONVERTED), "hub:maker/talks", "several config.*de, en"),
         (
             Repo({"x.py": b""}, converted={"a/partial-train/0.parquet": parquet(1)}),

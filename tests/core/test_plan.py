@@ -32,7 +32,9 @@ DATA = DataFacts(
     path=Path("data.jsonl"), rows=1000, format="chat", confidence=1, reason="messages",
     mean_chars=400, max_chars=4000,
 )  # fmt: skip
-COUNTED = TokenFacts(max_length=1024, rows=900, tokens=90_000, median=90, p99=900, longest=1000)
+COUNTED = TokenFacts(
+    max_length=1024, rows=900, heldout=100, tokens=90_000, median=90, p99=900, longest=1000
+)
 CHOSEN = parse(
     {
         "model": "model",
@@ -62,7 +64,7 @@ PROBLEMATIC = {
     "pairs are seen often": (recipe(objective=DPO), facts(data=PAIRS)),
     "no model": (recipe(model=""), facts(model=None)),
     "no card": (recipe(training__device="cuda"), facts(LAPTOP)),
-    "no held-out rows": (recipe(data__heldout_share=0), facts()),
+    "no held-out rows": (recipe(data__heldout_share=0), facts(tokens=None)),
     "longer than the context": (recipe(training__max_length=100_000), facts()),
     "rows are cut": (
         recipe(),
@@ -211,7 +213,7 @@ def test_findings_in_the_data_are_shown() -> None:
     ],
 )
 def test_steps_are_counted(changes: dict[str, object], steps: int) -> None:
-    settings = make_plan(recipe(**changes), facts()).settings
+    settings = make_plan(recipe(**changes), facts(tokens=None)).settings
     assert settings is not None
     assert settings.steps == steps
 

@@ -17,9 +17,8 @@ from tests.core.test_plan import COUNTED, DATA, MODEL, facts
 AUTOMATIC = parse({"model": "model", "data": {"path": "data.jsonl"}})
 
 
-def planned(recipe: Recipe, rows: int = 1000, **counts: object) -> Plan:
-    known = COUNTED.model_copy(update=counts)
-    return make_plan(recipe, facts(data=DATA.model_copy(update={"rows": rows}), tokens=known))
+def planned(recipe: Recipe, **counts: object) -> Plan:
+    return make_plan(recipe, facts(tokens=COUNTED.model_copy(update=counts)))
 
 
 def reasons(plan: Plan) -> dict[str, tuple[str, str]]:
@@ -77,7 +76,7 @@ def test_what_the_recipe_gives_is_not_chosen() -> None:
     settings = plan.settings
     assert settings is not None
     assert (settings.epochs, settings.accumulation, settings.max_length) == (7, 3, 300)
-    assert plan.heldout == 500
+    assert make_plan(given, facts(tokens=None)).heldout == 500
     assert not {"Epochs", "Effective batch", "Maximum length", "Held-out rows"} & set(reasons(plan))
 
 
@@ -121,9 +120,16 @@ def test_rows_longer_than_the_model_reads_are_told_without_a_fix() -> None:
 
 
 def test_packing_is_advised_where_rows_are_short_and_many() -> None:
-    [tip] = warned(planned(AUTOMATIC, rows=100_000), "objective.packing")
+    [tip] = warned(planned(AUTOMATIC, rows=90_000, tokens=9_000_000), "objective.packing")
     assert tip.fix is not None
     assert tip.fix.value is True
-    assert not list(warned(planned(AUTOMATIC, rows=1000), "objective.packing")), "too few steps"
-    full = planned(AUTOMATIC, rows=100_000, tokens=900 * 900)
+    few = planned(AUTOMATIC, rows=900, tokens=90_000)
+    assert not list(warned(few, "objective.packing")), "too few steps would be left"
+    full = planned(AUTOMATIC, rows=90_000, tokens=900 * 90_000)
     assert not list(warned(full, "objective.packing")), "rows are long already"
+
+
+def test_counted_rows_win_over_shares() -> None:
+    plan = planned(AUTOMATIC, rows=905, heldout=95)
+    assert (plan.rows, plan.heldout) == (905, 95)
+    assert [source.drawn for source in plan.sources] == [905]

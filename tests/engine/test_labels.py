@@ -75,7 +75,7 @@ def test_shown_pieces_are_the_text_with_its_kinds(recipe: Recipe) -> None:
 def test_the_audit_counts_what_every_length_cuts(recipe: Recipe) -> None:
     tokenizer = load_tokenizer(starter())
     note = prepare_template(tokenizer)
-    rows = encode(tokenizer, read(recipe)[0])
+    rows = encode(tokenizer, read(recipe).train)
     sizes = sorted(len(row.ids) for row in rows)
     length = sizes[len(sizes) // 2]
     facts = count(rows, length, 0, note, end_token(tokenizer, rows))

@@ -208,7 +208,7 @@ def test_the_scored_tokens_are_the_shown_ones(tmp_path: Path, recipe: Recipe) ->
     by_line = {(row.line, row.answer): row for row in shown}
     tokenizer = load_tokenizer(starter())
     sides: tuple[AnswerSide, ...] = ("chosen", "rejected")
-    both = [(pair.line, side) for side in sides for pair in few]
+    both = [(pair.chosen.line, side) for side in sides for pair in few]
     for (line, side), labels in zip(both, policy, strict=True):
         scored = tokenizer.decode(labels[labels != IGNORED])
         pieces = by_line[line, side].pieces
@@ -237,7 +237,7 @@ def test_trl_itself_would_score_these_answers(tmp_path: Path, recipe: Recipe) ->
     ).train_dataset  # fmt: skip
     (newline,) = load_tokenizer(starter())("\n", add_special_tokens=False)["input_ids"]
     for mine, pair in zip(lesson.dataset(), lesson.corpus.train, strict=True):
-        row = theirs[pair.line - 1]
+        row = theirs[pair.chosen.line - 1]
         assert mine["prompt_ids"] == row["prompt_ids"]
         assert [*mine["chosen_ids"], newline] == row["chosen_ids"]
         assert [*mine["rejected_ids"], newline] == row["rejected_ids"]
