@@ -65,6 +65,9 @@ class CatalogModel(Named):
             licence=self.licence,
             quantised="mxfp4" if self.stored == "mxfp4" else "",
             linear=shapes.linear_shapes(shape, self.family),
+            experts=shape.num_experts,
+            experts_used=shape.num_experts_per_tok,
+            expert_width=shape.moe_intermediate_size,
         )
 
 
