@@ -209,6 +209,8 @@ def _items(
     states, setup = step.share.states, step.setup
     saved = ", recomputed" if setup.checkpointing else ""
     shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
+    if adaptation.adapts_experts(step.model):
+        shape += ", adapted experts a second time"
     stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
     if adaptation.quantised and step.model.experts:
         stored += f", experts stay in {8 * step.width.rest} bits"
