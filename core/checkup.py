@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.dataset import DataFacts, facts_of, usable
-from core.doctor import CHECKS, Ask, Check, Seen, verdict
+from core.doctor import CHECKS, Ask, Check, Seen
 from core.errors import DataError
-from core.findings import Survey
+from core.findings import DataFinding, Survey, count_rows
 from core.reading import BadLine
 from core.recognise import Opened, open_rows
+
+BROKEN = "broken_lines"
+EACH = 256
+"""Rows between two reports."""
+_ORDER = ("error", "warning", "note")
+
+Heed = Callable[[int], None]
+"""Told now and then how many rows were seen; what it raises ends the work."""
+
+
+def no_heed(_rows: int) -> None:
+    """Nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +38,22 @@ class Checkup:
     """Lines that are no rows, when they were to be passed over."""
 
     @property
-    def verdict(self) -> str:
-        """What a dataset of this size can teach."""
-        return verdict(self.facts.rows)
+    def findings(self) -> tuple[DataFinding, ...]:
+        """Everything found, lines that are no rows included, the gravest first."""
+        found = (*self._broken(), *self.facts.problems)
+        return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))
+
+    def _broken(self) -> tuple[DataFinding, ...]:
+        if not self.broken:
+            return ()
+        lines = [line.number for line in self.broken]
+        text = f"{count_rows(lines).replace('row', 'line')} cannot be read"
+        return (
+            DataFinding.over(
+                BROKEN, "error", lines, text, "Repair them, or leave them out.",
+                f"For instance {self.broken[0]}.", title="Broken lines", mendable=True,
+            ),
+        )  # fmt: skip
 
 
 def examine(
@@ -39,6 +64,7 @@ def examine(
     columns: Mapping[str, str] | None = None,
     checks: Sequence[type[Check]] = CHECKS,
     pass_over: bool = False,
+    heed: Heed = no_heed,
 ) -> Checkup:
     """Look at every row with every check. Raises DataError, also for broken lines unless passed."""
     broken: list[BadLine] = []
@@ -46,8 +72,7 @@ def examine(
     chosen = _completed(opened, ask or Ask())
     survey = Survey(opened.columns, opened.match.mapping)
     made = tuple(check(chosen) for check in checks)
-    for example, row in usable(opened, survey):
-        seen = Seen(example.line, example.messages, row)
+    for seen in _seen(opened, survey, heed):
         for check in made:
             check.look(seen)
     for check in made:
@@ -56,6 +81,13 @@ def examine(
     found = tuple(finding for check in made for finding in check.findings())
     whole = facts.model_copy(update={"problems": (*facts.problems, *found)})
     return Checkup(whole, made, survey, tuple(broken))
+
+
+def _seen(opened: Opened, survey: Survey, heed: Heed) -> Iterator[Seen]:
+    for example, row in usable(opened, survey):
+        if survey.rows % EACH == 0:
+            heed(survey.rows + survey.unusable)
+        yield Seen(example.line, example.messages, row)
 
 
 def _completed(opened: Opened, ask: Ask) -> Ask:

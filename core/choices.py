@@ -7,11 +7,52 @@ a value and says why.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from core.value import Value
+
+AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
+"""`auto` says the same as an empty value."""
+
+
+class Source(Value):
+    """Further rows to learn from, and how many of them."""
+
+    path: str = Field(
+        min_length=1, title="Dataset", description="A file of rows, or a folder of them."
+    )
+    share: float = Field(
+        0.2,
+        gt=0,
+        lt=1,
+        title="Share",
+        description="Share of all rows to learn from that are drawn from here, each at most once.",
+    )
+    rows: int | None = Field(
+        None, ge=1, title="Rows", description="A number of rows instead of a share."
+    )
+    format: str = Field("auto", title="Format", description="How rows are read.")
+    columns: dict[str, str] = Field(
+        {}, title="Columns", description="Which column plays which part, where names differ."
+    )
+
+
+class Replay(Source):
+    """Rows of what the model can do already, so that it does not forget it."""
+
+    path: str = Field(
+        "", title="Dataset", description="General conversations, such as those of a chat dataset."
+    )
+    share: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        title="Share",
+        description="Share of all rows to learn from that are drawn from here. Usual: 0.05 to 0.1.",
+    )
 
 
 class Data(Value):
@@ -20,7 +61,8 @@ class Data(Value):
     path: str = Field(
         "",
         title="Dataset",
-        description="A file of rows, such as .jsonl, .csv, .parquet or .xlsx, or a folder of them.",
+        description="A file of rows, such as .jsonl, .csv, .parquet or .xlsx, a folder of them, or "
+        "a dataset of the Hub as hub:owner/name#split.",
     )
     format: str = Field(
         "auto", title="Format", description="How rows are read; auto recognises it from the rows."
@@ -33,26 +75,63 @@ class Data(Value):
         title="Held-out file",
         description="Rows kept for measuring. Empty: a share of the dataset is set aside.",
     )
-    heldout_share: float = Field(
-        0.1,
+    heldout_share: Annotated[float | None, AUTO] = Field(
+        None,
         ge=0,
         le=0.5,
         title="Held-out share",
         description="Share of the rows set aside for measuring when there is no held-out file. "
-        "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising.",
+        "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising. "
+        "Empty: chosen from the number of rows.",
     )
+    mix: tuple[Source, ...] = Field(
+        (),
+        max_length=20,
+        title="Further datasets",
+        description="Rows of other datasets to learn from as well, each entry with path, share (of "
+        "all rows to learn from) or rows, format and columns. Held-out rows are cut from the first "
+        "dataset only.",
+    )
+    replay: Replay = Field(
+        Replay(),
+        title="Replay",
+        description="Against forgetting: some rows of general data among those to learn from. No "
+        "path: none.",
+    )
+
+    @property
+    def further(self) -> dict[str, Source]:
+        """The datasets beside the first, each by its place below `data`."""
+        listed: dict[str, Source] = {f"mix.{at}": source for at, source in enumerate(self.mix)}
+        return listed | ({"replay": self.replay} if self.replay.path else {})
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every dataset that is named."""
+        named = (self.path, self.heldout, *(source.path for source in self.further.values()))
+        return tuple(filter(None, named))
+
+    @model_validator(mode="after")
+    def _something_left_for_the_first(self) -> Data:
+        whole = sum(source.share for source in self.further.values() if source.rows is None)
+        if whole >= 1:
+            raise PydanticCustomError(
+                "shares", "the shares in mix and replay add up to {whole}, which leaves no rows of "
+                "path", {"whole": f"{whole:g}"},
+            )  # fmt: skip
+        return self
 
 
 class Training(Value):
     """How long, how fast and in what portions."""
 
-    epochs: float = Field(
-        3,
+    epochs: Annotated[float | None, AUTO] = Field(
+        None,
         gt=0,
         le=1000,
         title="Epochs",
         description="How often every row is seen. Usual: 1 to 3; more for a few hundred rows, "
-        "where the held-out loss tells when to stop.",
+        "where the held-out loss tells when to stop. Empty: chosen from the number of rows.",
     )
     max_steps: int | None = Field(
         None,
@@ -60,7 +139,7 @@ class Training(Value):
         title="Stop after steps",
         description="A limit in optimizer steps; it wins over epochs. Empty: no limit.",
     )
-    learning_rate: float | None = Field(
+    learning_rate: Annotated[float | None, AUTO] = Field(
         None,
         gt=0,
         lt=1,
@@ -78,20 +157,21 @@ class Training(Value):
         description="Rows computed at once. Halve it when memory is short and double the "
         "accumulation: the result is the same.",
     )
-    accumulation: int = Field(
-        1,
+    accumulation: Annotated[int | None, AUTO] = Field(
+        None,
         ge=1,
         le=4096,
         title="Accumulation",
         description="Batches added up before one change of the weights. Batch x accumulation is "
-        "the effective batch; usual: 16 to 64.",
+        "the effective batch; usual: 8 to 64. Empty: chosen from the number of rows.",
     )
-    max_length: int = Field(
-        1024,
+    max_length: Annotated[int | None, AUTO] = Field(
+        None,
         ge=16,
         le=1_048_576,
         title="Maximum length",
-        description="Rows longer than this many tokens are cut at the end. Memory grows with it.",
+        description="Rows longer than this many tokens are cut at the end. Memory grows with it. "
+        "Empty: long enough for 97 % of the rows.",
     )
     warmup: float = Field(
         0.05,
@@ -141,7 +221,7 @@ class Training(Value):
 class Checks(Value):
     """What is measured and saved while training."""
 
-    every: int | None = Field(
+    every: Annotated[int | None, AUTO] = Field(
         None,
         ge=1,
         title="Evaluate every",

@@ -44,7 +44,10 @@ def _run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?")
     parser.add_argument("--out", metavar="DIR", help="folder of the run; it must be new or empty")
     parser.add_argument("--resume", metavar="RUN", help="go on with a stopped or interrupted run")
-    _fast(parser)
+    parser.add_argument(
+        "--measure", action="store_true", help="take trial steps first, as on a GPU always"
+    )
+    parser.add_argument("--fast", action="store_true", help="neither count tokens nor measure")
 
 
 def _runs(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +59,9 @@ def _one_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="ID", help="for instance Qwen/Qwen3-0.6B")
+    parser.add_argument(
+        "model", metavar="ID", help="Qwen/Qwen3-0.6B, or hub:owner/name#split for a dataset"
+    )
 
 
 def _fast(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +78,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "runs": (commands.runs, _runs, "list runs"),
     "follow": (commands.follow, _one_run, "watch a run"),
     "stop": (commands.stop, _one_run, "save and stop a run"),
-    "fetch": (commands.fetch, _fetch, "download a model from the Hub"),
+    "fetch": (commands.fetch, _fetch, "download a model or dataset from the Hub"),
 }
 """Each subcommand: what it does, its options, and its line in the help."""
 SUBCOMMANDS: tuple[str, ...] = tuple(TABLE)

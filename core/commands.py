@@ -5,23 +5,26 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import dataset, durable, hub, launch, models, places, recipe
+from core import catalog, durable, hub, launch, mixing, places, recipe
+from core.choices import Data, Source
 from core.describe import (
     data_lines,
     failure,
-    plan_lines,
     problem_lines,
     result_document,
     tell_result,
 )
 from core.errors import CoreError, RecipeError, RunError
+from core.hub_spec import as_spec, read_spec
 from core.launch import Engine
 from core.machine import read_machine
+from core.memory import correction
 from core.plan import Facts, make_plan
+from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
 from core.terminal import Terminal, table
-from core.watch import watch, watch_engine, watch_fetch
+from core.watch import bring, watch, watch_engine, watch_fetch
 
 BAD_INPUT, RUN_FAILED = 2, 1
 
@@ -30,7 +33,7 @@ def demo(arguments: Namespace, terminal: Terminal) -> int:
     """The main job on the starter model and sample data."""
     chosen = recipe.load(example("tickets"))
     terminal.say("Teaching the starter model to read customers' messages; this takes minutes.")
-    return _start(chosen, arguments.out, terminal, count=False)
+    return _start(chosen, arguments.out, terminal, fast=True)
 
 
 def new(arguments: Namespace, terminal: Terminal) -> int:
@@ -38,7 +41,7 @@ def new(arguments: Namespace, terminal: Terminal) -> int:
     source = example(arguments.example) if arguments.example else None
     text = source.read_text(encoding="utf-8") if source else Recipe().to_yaml()
     if arguments.output:
-        _write_new(Path(arguments.output), text)
+        write_new(Path(arguments.output), text)
         terminal.say(f"Wrote {arguments.output}. Check it with `tunesmith check` before a run.")
     else:
         terminal.say(text.rstrip("\n"))
@@ -55,7 +58,8 @@ def example(name: str) -> Path:
     return folder / f"{name}.yaml"
 
 
-def _write_new(path: Path, text: str) -> None:
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet. Raises CoreError."""
     if path.exists():
         raise CoreError(f"{path} exists already.", hint="Choose another name with -o.")
     try:
@@ -71,41 +75,53 @@ def load(path: Path) -> Recipe:
     """A recipe file; relative paths in it start at its own folder. Raises RecipeError."""
     chosen = recipe.load(path)
     folder = path.absolute().parent
-    data = chosen.data.model_copy(
-        update={
-            "path": _anchored(chosen.data.path, folder),
-            "heldout": _anchored(chosen.data.heldout, folder),
-        }
-    )
+    data = _anchored_data(chosen.data, folder)
     model = chosen.model
     if model.startswith((".", "~")) or (folder / model).is_dir():
-        model = _anchored(model, folder)
+        model = str(folder / Path(model).expanduser())
     return chosen.model_copy(update={"data": data, "model": model})
+
+
+def _anchored_data(data: Data, folder: Path) -> Data:
+    def moved(source: Source) -> Source:
+        return source.model_copy(update={"path": _anchored(source.path, folder)})
+
+    return data.model_copy(
+        update={
+            "path": _anchored(data.path, folder),
+            "heldout": _anchored(data.heldout, folder),
+            "mix": tuple(map(moved, data.mix)),
+            "replay": moved(data.replay),
+        }
+    )
 
 
 def _anchored(path: str, folder: Path) -> str:
     if not path or path.startswith(places.SAMPLE):
         return path
+    if spec := as_spec(path, folder):
+        return str(spec)
     return str(folder / Path(path).expanduser())
 
 
 def gather(chosen: Recipe, *, count: bool) -> Facts:
-    """Look at machine, model and data; `count` also counts tokens. Raises CoreError."""
+    """Look at machine, model and data; `count` also counts tokens. Raises CoreError.
+
+    Datasets on the Hub are downloaded first.
+    """
+    for path in chosen.data.paths:
+        if spec := read_spec(path):
+            bring(spec)
+    machine = read_machine(places.runs_home())
     facts = Facts(
-        machine=read_machine(places.runs_home()),
-        model=models.look(models.resolve(chosen.model)) if chosen.model else None,
-        data=_inspect(chosen, chosen.data.path),
-        heldout=_inspect(chosen, chosen.data.heldout),
+        machine=machine,
+        corrections=correction.recall(machine),
+        model=catalog.look(chosen.model) if chosen.model else None,
+        **dict(mixing.look(chosen.data)),
     )
     if not count or facts.model is None or facts.data is None or not make_plan(chosen, facts).ready:
         return facts
     return facts.model_copy(update={"tokens": launch.preview(chosen).tokens})
-
-
-def _inspect(chosen: Recipe, path: str) -> dataset.DataFacts | None:
-    if not path:
-        return None
-    return dataset.inspect_data(Path(path), format=chosen.data.format, columns=chosen.data.columns)
 
 
 def check(arguments: Namespace, terminal: Terminal) -> int:
@@ -139,11 +155,15 @@ def run(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.resume:
         opened = find_run(arguments.resume)
         return _finish(launch.resume(opened), terminal)
-    return _start(load(Path(arguments.recipe)), arguments.out, terminal, count=not arguments.fast)
+    chosen, fast = load(Path(arguments.recipe)), arguments.fast
+    return _start(chosen, arguments.out, terminal, fast=fast, measure=arguments.measure)
 
 
-def _start(chosen: Recipe, out: str | None, terminal: Terminal, *, count: bool) -> int:
-    made = make_plan(chosen, gather(chosen, count=count))
+def _start(
+    chosen: Recipe, out: str | None, terminal: Terminal, *, fast: bool, measure: bool = False
+) -> int:
+    made = make_plan(chosen, gather(chosen, count=not fast))
+    made = made.model_copy(update={"measure": measure or (made.measure and not fast)})
     for line in problem_lines(tuple(p for p in made.problems if p.level != "blocker")):
         terminal.say(line)
     if not made.ready:
@@ -218,10 +238,12 @@ def stop(arguments: Namespace, terminal: Terminal) -> int:
 
 
 def fetch(arguments: Namespace, terminal: Terminal) -> int:
-    """Download a model from the Hub; what was loaded is kept for the next attempt."""
+    """Download a model or dataset from the Hub; what was loaded is kept for the next attempt."""
+    spec = read_spec(arguments.model)
+    field = "data.path" if spec else "model"
     terminal.say(f"Downloading {arguments.model}.")
-    with hub.fetch(arguments.model) as download:
+    with hub.fetch_data(spec) if spec else hub.fetch(arguments.model) as download:
         folder = watch_fetch(download)
-    terminal.say(f"Stored in {folder}. Use it as `model: {arguments.model}` in a recipe.")
-    terminal.answer({"model": arguments.model, "folder": str(folder)})
+    terminal.say(f"Stored in {folder}. Use it as `{field}: {arguments.model}` in a recipe.")
+    terminal.answer({"dataset" if spec else "model": arguments.model, "folder": str(folder)})
     return 0

@@ -11,14 +11,15 @@ from core import launch, models
 from core.checkup import Checkup, examine
 from core.dataset import inspect_data
 from core.describe import data_lines
-from core.doctor import Ask, Contamination, Leakage
+from core.doctor import Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError, RecipeError
+from core.hub_spec import as_spec, located, read_spec
 from core.mending import Change, mend, record_of
 from core.parting import part
-from core.places import expand
 from core.recipe import Recipe, parse
 from core.terminal import Terminal, shorten, table
 from core.tokens import Piece, Preview, PreviewRow, TokenFacts
+from core.watch import bring
 
 SHOWN = 3
 """Examples of each kind of change that are shown."""
@@ -26,7 +27,8 @@ _KINDS = {"trained": "trained", "context": "context", "cut": "cut off"}
 
 
 def data(arguments: Namespace, terminal: Terminal) -> int:
-    """One of the jobs on a dataset."""
+    """One of the jobs on a dataset, which is downloaded first if it lies on the Hub."""
+    _find(arguments)
     done: int = _TABLE[arguments.job][0](arguments, terminal)
     return done
 
@@ -36,14 +38,37 @@ def data_options(parser: ArgumentParser) -> None:
     jobs = parser.add_subparsers(dest="job", metavar="JOB", required=True)
     for name, (_, options, summary) in _TABLE.items():
         one = jobs.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        one.add_argument("file", metavar="FILE", help="a file or folder of rows")
+        one.add_argument("file", metavar="FILE", help="a file or folder of rows, or hub:owner/name")
         one.add_argument("--format", default="auto", metavar="NAME", help="how rows are read")
         one.add_argument(
             "--column", action="append", default=[], type=_pair, metavar="PART=COLUMN",
             help="which column plays which part; may be given several times",
         )  # fmt: skip
+        for name, what in (("split", "train"), ("config", "default"), ("revision", "main")):
+            one.add_argument(f"--{name}", metavar="NAME", help=f"of a Hub dataset; usual: {what}")
         options(one)
         one.add_argument("--json", action="store_true", help="one JSON document on stdout")
+
+
+def _find(arguments: Namespace) -> None:
+    """Name a Hub dataset with the options beside it, and download it unless it is here."""
+    spec = as_spec(arguments.file, Path())
+    chosen = {name: getattr(arguments, name) for name in ("split", "config", "revision")}
+    chosen = {name: text for name, text in chosen.items() if text}
+    if spec is None and chosen:
+        raise CoreError(
+            f"--{next(iter(chosen))} is for datasets of the Hub.", hint="Write hub:owner/name."
+        )
+    if spec is None:
+        return
+    if "output" in arguments and not arguments.output:
+        raise CoreError("Say where to write with -o.", hint="The Hub's own files stay untouched.")
+    if spec.config or chosen.get("config"):
+        chosen = {"split": spec.split or "train"} | chosen
+    whole = read_spec(str(spec._replace(**chosen)))
+    assert whole is not None
+    bring(whole)
+    arguments.file = str(whole)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -98,8 +123,7 @@ def _overlap_options(parser: ArgumentParser) -> None:
 
 
 def _inspect(arguments: Namespace, terminal: Terminal) -> int:
-    if arguments.model:
-        models.look(models.resolve(arguments.model))  # a wrong name is told before a long pass
+    model = models.look(models.resolve(arguments.model)) if arguments.model else None
     ask = Ask(
         category=arguments.by,
         heldout=Path(arguments.heldout) if arguments.heldout else None,
@@ -109,10 +133,11 @@ def _inspect(arguments: Namespace, terminal: Terminal) -> int:
     tokens = _tokens(arguments) if arguments.model else None
     for line in data_lines(found.facts):
         terminal.say(line)
-    terminal.say(found.verdict)
+    good_for = verdict(found.facts.rows, model.parameters if model else 0)
+    terminal.say(good_for)
     if tokens:
         terminal.say(_token_line(tokens))
-    terminal.answer(_document(found, tokens))
+    terminal.answer(_document(found, good_for, tokens))
     return 0
 
 
@@ -120,11 +145,11 @@ def _reading(arguments: Namespace) -> dict[str, Any]:
     return {"format": arguments.format, "columns": dict(arguments.column)}
 
 
-def _document(found: Checkup, tokens: TokenFacts | None) -> dict[str, Any]:
+def _document(found: Checkup, good_for: str, tokens: TokenFacts | None) -> dict[str, Any]:
     facts = found.facts.model_dump(mode="json", exclude={"problems", "sample"})
     return facts | {
         "problems": [problem.model_dump(mode="json") for problem in found.facts.problems],
-        "verdict": found.verdict,
+        "verdict": good_for,
         "tokens": tokens.model_dump(mode="json") if tokens else None,
     }
 
@@ -138,7 +163,7 @@ def _recipe(arguments: Namespace) -> Recipe:
     raw = {
         "model": arguments.model,
         "data": {
-            "path": str(expand(arguments.file).expanduser().absolute()),
+            "path": str(located(arguments.file)),
             "format": arguments.format,
             "columns": dict(arguments.column),
             "heldout_share": 0,
@@ -155,7 +180,8 @@ def _token_line(tokens: TokenFacts) -> str:
     return (
         f"Tokens per row: median {tokens.median:,}, 95 % below {tokens.p95:,}, 99 % below "
         f"{tokens.p99:,}, longest {tokens.longest:,}. At {tokens.max_length:,} tokens "
-        f"{tokens.cut:,} rows lose their end and {tokens.untrained:,} have nothing to learn."
+        f"{tokens.cut:,} rows lose their end and {tokens.untrained:,} have nothing to learn; the "
+        f"end of the answer is learned in {tokens.ended:,} of {tokens.rows:,}."
     )
 
 
@@ -174,7 +200,9 @@ def _preview(arguments: Namespace, terminal: Terminal) -> int:
 
 def _row_lines(row: PreviewRow) -> Iterator[str]:
     """A row in stretches of one kind, each on lines that begin with the kind."""
-    yield f"Row of line {row.line:,}:"
+    of = f" of {row.source}" if row.source else ""
+    side = f", {row.answer} answer" if row.answer else ""
+    yield f"Row of line {row.line:,}{of}{side}:"
     for kind, text in _stretches(row.pieces):
         for line in text.split("\n"):
             yield f"  {_KINDS[kind]:7} | {line}"

@@ -15,7 +15,8 @@ from core.errors import DataError, Problem
 from core.findings import DataFinding, Survey
 from core.formats import Message, RowError
 from core.reading import digest_of
-from core.recognise import Opened, open_rows
+from core.recognise import Opened, alternatives, open_rows
+from core.sizing import COVERED
 from core.value import Value
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "overlap",
     "read_examples",
     "split",
+    "stream_examples",
 ]
 
 SAMPLE = 5
@@ -39,6 +41,10 @@ class Example:
 
     line: int
     messages: list[Message]
+    rejected: list[Message] | None = None
+    """The same conversation with a worse last answer, of preferences."""
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
 
 
 class DataFacts(Value):
@@ -52,11 +58,15 @@ class DataFacts(Value):
     format: str
     confidence: float
     reason: str
+    alternatives: dict[str, float] = Field({})
+    """Other formats that fit the first rows, and how well."""
     columns: tuple[str, ...] = ()
     mapping: dict[str, str] = Field({})
     problems: tuple[DataFinding, ...] = ()
     mean_chars: float = 0.0
     max_chars: int = 0
+    long_chars: int = 0
+    """Characters that 97 % of the usable rows do not exceed."""
     digest: str = ""
     """SHA-256 of the file, or of what a folder holds."""
     json_answers: bool = False
@@ -89,15 +99,45 @@ def facts_of(opened: Opened, survey: Survey) -> DataFacts:
         format=opened.format.name,
         confidence=opened.match.confidence,
         reason=opened.match.reason,
+        alternatives=alternatives(opened),
         columns=opened.columns,
         mapping=opened.match.mapping,
         problems=survey.findings(),
         mean_chars=survey.mean_chars,
         max_chars=survey.max_chars,
+        long_chars=survey.chars_of(COVERED),
         digest=digest_of(opened.path),
         json_answers=survey.json_answers,
         sample=tuple(_shortened(line.row) for line in opened.head[:SAMPLE]),
     )
+
+
+class Examples:
+    """The usable rows of a dataset, one after the other; what was found is known at the end."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._survey = Survey(opened.columns, opened.match.mapping)
+
+    def __iter__(self) -> Iterator[Example]:
+        return (example for example, _ in usable(self._opened, self._survey))
+
+    @property
+    def rows(self) -> int:
+        """Usable rows that have gone by."""
+        return self._survey.rows
+
+    def findings(self) -> tuple[DataFinding, ...]:
+        """What was found, unusable rows included. Raises DataError when no row could be used."""
+        _refuse_unusable(self._opened, self._survey)
+        return self._survey.findings()
+
+
+def stream_examples(
+    path: Path, *, format: str = "auto", columns: Mapping[str, str] | None = None
+) -> Examples:
+    """The usable rows as conversations, to be gone through once. Raises DataError."""
+    return Examples(open_rows(Path(path), format, columns))
 
 
 def read_examples(
@@ -107,11 +147,8 @@ def read_examples(
 
     Raises DataError as `inspect_data` does.
     """
-    opened = open_rows(Path(path), format, columns)
-    survey = Survey(opened.columns, opened.match.mapping)
-    examples = [example for example, _ in usable(opened, survey)]
-    _refuse_unusable(opened, survey)
-    return examples, survey.findings()
+    stream = stream_examples(path, format=format, columns=columns)
+    return list(stream), stream.findings()
 
 
 def usable(opened: Opened, survey: Survey) -> Iterator[tuple[Example, Mapping[str, Any]]]:
@@ -122,8 +159,9 @@ def usable(opened: Opened, survey: Survey) -> Iterator[tuple[Example, Mapping[st
         except RowError as error:
             survey.leave_out(line.number, error)
             continue
-        survey.add(line.number, messages, line.row)
-        yield Example(line.number, messages), line.row
+        rejected = opened.format.rejected(line.row, opened.match.mapping)
+        survey.add(line.number, messages, line.row, rejected or ())
+        yield Example(line.number, messages, rejected), line.row
 
 
 def _refuse_unusable(opened: Opened, survey: Survey) -> None:
@@ -176,16 +214,15 @@ def overlap(train: Sequence[Example], heldout: Sequence[Example]) -> tuple[DataF
 
 
 def split(
-    examples: Sequence[Example], share: float, seed: int
+    examples: Sequence[Example], wanted: int, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Rows to train on and rows held out, in file order; the same choice for the same seed.
+    """Rows to train on and at most `wanted` held out, in file order, the same for the same seed.
 
     Rows with the same question stay on one side, so that no held-out question was trained.
     """
     groups: dict[str, list[int]] = {}
     for index, example in enumerate(examples):
         groups.setdefault(question_side(example.messages), []).append(index)
-    wanted = round(len(examples) * share)
     kept: set[int] = set()
     for question in sorted(groups, key=lambda text: _lot(seed, text)):
         if len(kept) + len(groups[question]) <= wanted:

@@ -1,4 +1,4 @@
-"""Plans, datasets and results as sentences for a terminal and as plain data for scripts."""
+"""Datasets, problems and results as sentences for a terminal and as plain data for scripts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 from core.dataset import DataFacts
 from core.errors import CoreError, Problem
-from core.events import Scored
+from core.events import Answer, Scored
 from core.history import History, Outcome
-from core.memory import Bill
-from core.numbers import show_bytes, show_count, show_duration, show_number
-from core.plan import Plan
+from core.numbers import show_number
+from core.objectives import OBJECTIVES
 from core.rundir import RunDir
 from core.terminal import Terminal, shorten, side_by_side, table
 
@@ -29,6 +28,8 @@ def problem_lines(problems: tuple[Problem, ...]) -> Iterator[str]:
 def data_lines(facts: DataFacts) -> Iterator[str]:
     """What was recognised in a dataset, and what is wrong with it."""
     yield f"Data: {facts.rows:,} rows of the format {facts.format} ({facts.reason})."
+    goals = [kind.title for kind in OBJECTIVES if facts.format in kind.formats]
+    yield f"Learned by: {', '.join(goals) or 'no goal of this version'}."
     renamed = [
         (part, f"from column {name}") for part, name in facts.mapping.items() if part != name
     ]
@@ -37,55 +38,6 @@ def data_lines(facts: DataFacts) -> Iterator[str]:
     for finding in facts.problems:
         advice = f"Fix: {finding.fix}" if finding.mendable else finding.fix
         yield f"{finding.severity}: {finding.text} {advice}".rstrip()
-
-
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """The memory bill, the steps and every automatic choice with its reason."""
-    if plan.settings is not None:
-        yield (
-            f"{plan.rows:,} rows to learn from, {plan.heldout:,} held out; "
-            f"{plan.settings.steps:,} steps, {show_count(plan.trainable)} of "
-            f"{show_count(plan.parameters)} numbers trained."
-        )
-    yield from memory_lines(plan)
-    if plan.seconds is not None:
-        yield f"About {show_duration(plan.seconds)} on this computer."
-    if plan.decisions:
-        yield "Chosen automatically:"
-        yield table([(d.name, d.value, f"because: {d.because}") for d in plan.decisions])
-
-
-def memory_lines(plan: Plan) -> Iterator[str]:
-    """The memory bill item by item."""
-    if plan.bill:
-        bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
-        band = f"give or take {plan.bill.band * 100:.0f} %"
-        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}."
-        yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data, with the keys that scripts rely on."""
-    return plan.model_dump(mode="json", exclude={"bill"}) | {
-        "memory": _memory(plan.bill) if plan.bill else None,
-        "trainable_parameters": plan.trainable,
-        "total_parameters": plan.parameters,
-        "fits": plan.needed <= plan.limit if plan.bill and plan.limit else None,
-        "ready": plan.ready,
-        "steps": plan.settings.steps if plan.settings else None,
-    }
-
-
-def _memory(bill: Bill) -> dict[str, Any]:
-    return {
-        "allocated_bytes": bill.allocated,
-        "reserved_bytes": bill.reserved,
-        "total_bytes": bill.total,
-        "items": [item.model_dump() for item in bill.items],
-        "method": bill.method,
-        "phase": bill.phase,
-        "band": bill.band,
-    }
 
 
 def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, Any]:
@@ -108,7 +60,12 @@ def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, 
 def _score(scored: Scored | None) -> dict[str, Any] | None:
     if scored is None:
         return None
-    return {"loss": scored.loss, "exact_match": scored.exact_match, "rows": scored.rows}
+    return {
+        "loss": scored.loss,
+        "exact_match": scored.exact_match,
+        "reward_accuracy": scored.reward_accuracy,
+        "rows": scored.rows,
+    }
 
 
 def tell_result(run: RunDir, story: History, outcome: Outcome, terminal: Terminal) -> None:
@@ -129,6 +86,12 @@ def _scores(before: Scored, after: Scored) -> Iterator[tuple[str, str, str]]:
     yield "held-out loss", show_number(round(before.loss, 4)), show_number(round(after.loss, 4))
     if before.exact_match is not None and after.exact_match is not None:
         yield "exactly right", f"{before.exact_match:.0%}", f"{after.exact_match:.0%}"
+    if before.reward_accuracy is not None and after.reward_accuracy is not None:
+        yield (
+            "better answer preferred",
+            f"{before.reward_accuracy:.0%}",
+            f"{after.reward_accuracy:.0%}",
+        )
 
 
 def examples(before: Scored, after: Scored) -> Iterator[str]:
@@ -137,8 +100,13 @@ def examples(before: Scored, after: Scored) -> Iterator[str]:
     shown = [(first[a.prompt], a) for a in after.answers if a.prompt in first][:EXAMPLES_SHOWN]
     for old, new in shown:
         yield f"\nQuestion: {shorten(old.prompt, 300)}"
-        yield f"Expected: {shorten(old.expected, 300)}"
+        yield f"{_wanted(old)}: {shorten(old.expected, 300)}"
         yield side_by_side(old.answer, new.answer, ("before", "after"))
+
+
+def _wanted(answer: Answer) -> str:
+    """An answer that is not judged has a better one beside it, not the one right one."""
+    return "Expected" if answer.correct is not None else "Better answer"
 
 
 def failure(story: History, outcome: Outcome) -> CoreError | None:

@@ -99,11 +99,14 @@ def sweep(parent: Path) -> None:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a small file so that readers see the old or the new text, never a part."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     _fsync(path.parent)
 
 

@@ -14,7 +14,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.value import Value
 
-PhaseName = Literal["importing", "tokenising", "loading", "scoring", "training", "saving"]
+PhaseName = Literal[
+    "measuring", "importing", "tokenising", "loading", "reference", "scoring", "training", "saving"
+]
 
 
 class _Event(Value):
@@ -69,6 +71,25 @@ class Phase(_Event):
     total: int | None = None
 
 
+class Preflight(_Event):
+    """Trial steps on the longest rows were taken before the run; memory in bytes."""
+
+    kind: Literal["preflight"] = "preflight"
+    fits: bool
+    cuda: bool
+    allocated: int
+    reserved: int
+    estimated: int = 0
+    """What `allocated` was expected to be; 0 when nobody expected anything."""
+    limit: int = 0
+    step_seconds: float | None = None
+    """A usual optimizer step."""
+    seconds: float | None = None
+    """All steps of the run."""
+    reached: str = ""
+    """What was being done when the memory ran out."""
+
+
 class Step(_Event):
     """One optimizer step. `seconds` counts the time spent in steps since the start."""
 
@@ -92,6 +113,8 @@ class Evaluated(_Event):
     step: int
     loss: float
     best: bool = False
+    reward_accuracy: float | None = None
+    """As in `Scored`."""
 
 
 class Sampled(_Event):
@@ -103,12 +126,18 @@ class Sampled(_Event):
 
 
 class Scored(_Event):
-    """The held-out set, scored before or after training. Loss is per trained token."""
+    """The held-out set, scored before or after training.
+
+    Loss is per trained token; of preferences it is per pair.
+    """
 
     kind: Literal["scored"] = "scored"
     when: Literal["before", "after"]
     loss: float
     exact_match: float | None = None
+    reward_accuracy: float | None = None
+    """Share of pairs whose better answer became likelier than the worse one, compared with the
+    model before training; a tie counts half. None when no pairs are learned."""
     rows: int = 0
     answers: tuple[Answer, ...] = ()
 
@@ -160,7 +189,7 @@ class Finished(_Event):
 
 
 Event = (
-    Started | Phase | Step | Evaluated | Sampled | Scored
+    Started | Phase | Preflight | Step | Evaluated | Sampled | Scored
     | Saved | Paused | Warned | Failed | Finished
 )  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +16,8 @@ NAMED = 5
 """Lines a sentence names."""
 KEPT = 100
 """Lines a finding keeps."""
+NAME = 60
+"""Letters of a column's name that a sentence repeats."""
 JSON_SHARE = 0.9
 DROPPED = ("duplicates",)
 """What is found in usable rows and mended by leaving them out."""
@@ -26,8 +30,12 @@ class DataFinding(Value):
 
     code: str
     severity: Severity
+    title: str = ""
+    """What it is, in a few words."""
     count: int
     rows: tuple[int, ...] = ()
+    partners: tuple[int, ...] = ()
+    """For each of `rows` the earlier line it belongs to, where there is one."""
     text: str
     fix: str = ""
     """What to do about it."""
@@ -44,14 +52,18 @@ class DataFinding(Value):
         fix: str = "",
         more: str = "",
         *,
+        title: str = "",
+        partners: Sequence[int] = (),
         mendable: bool = False,
     ) -> DataFinding:
         """A finding about some lines; the sentence names the first of them."""
         return cls(
             code=code,
             severity=severity,
+            title=title,
             count=len(lines),
             rows=tuple(lines[:KEPT]),
+            partners=tuple(partners[:KEPT]),
             text=f"{text} ({name_lines(lines)}). {more}".rstrip(),
             fix=fix,
             mendable=mendable,
@@ -81,6 +93,10 @@ _LEFT_OUT = {
     "not_text": ("something else than text", "Put the value in quotes or delete these rows."),
     "broken_text": ("broken characters", "Export the data again as UTF-8."),
     "same_answers": ("better and worse answer are the same", "Make the answers differ."),
+    "two_questions": (
+        "better and worse answer belong to different questions",
+        "Give both conversations the same messages up to the last answer.",
+    ),
     "few_answers": ("fewer than two answers to rank", "Add answers or delete these rows."),
     "bad_tool_call": (
         "a tool call that cannot be read",
@@ -98,16 +114,19 @@ class Survey:
         self.rows = 0
         self.unusable = 0
         self.max_chars = 0
-        self._chars = 0
+        self._total = 0
+        self._chars = array("Q")
         self._json = 0
         self._columns = columns
         self._mapping = mapping
         self._left_out: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
-        self._seen: dict[bytes, bytes] = {}
+        self._seen: dict[bytes, tuple[bytes, int]] = {}
         self.repeated: list[int] = []
         """Lines that copy an earlier row."""
         self._contradicting: list[int] = []
+        self._earlier: dict[int, int] = {}
+        """The line that a copy or a contradiction goes back to."""
         self._weighted: list[int] = []
         self._tools: list[int] = []
 
@@ -117,34 +136,46 @@ class Survey:
         self._left_out.setdefault(error.code, []).append(line)
         self._reasons.setdefault(error.code, f"line {line:,}: {error.reason}")
 
-    def add(self, line: int, messages: Sequence[Message], row: Mapping[str, Any]) -> None:
-        """Count a usable row."""
+    def add(
+        self,
+        line: int,
+        messages: Sequence[Message],
+        row: Mapping[str, Any],
+        rejected: Sequence[Message] = (),
+    ) -> None:
+        """Count a usable row; a pair counts with the characters of both its conversations."""
         self.rows += 1
-        chars = sum(len(message["content"]) for message in messages)
-        self._chars += chars
-        self.max_chars = max(self.max_chars, chars)
+        sizes = [sum(len(m["content"]) for m in side) for side in (messages, rejected)]
+        self._total += sum(sizes)
+        self._chars.append(max(sizes))
+        self.max_chars = max(self.max_chars, *sizes)
         self._json += is_json(messages[-1]["content"])
-        self._compare(line, messages)
+        self._compare(line, messages, rejected)
         if any("weight" in message for message in messages):
             self._weighted.append(line)
         if row.get("tools"):
             self._tools.append(line)
 
-    def _compare(self, line: int, messages: Sequence[Message]) -> None:
+    def _compare(self, line: int, messages: Sequence[Message], rejected: Sequence[Message]) -> None:
         question, answer = _hash(messages[:-1]), _hash(messages[-1:])
         if len(messages) == 1:
             question = answer
-        if question not in self._seen:
-            self._seen[question] = answer
-        elif self._seen[question] == answer:
-            self.repeated.append(line)
-        else:
-            self._contradicting.append(line)
+        if rejected:  # one question may have many pairs; the same pair the other way round is odd
+            question += b"".join(sorted([answer, _hash(rejected[-1:])]))
+        first, earlier = self._seen.setdefault(question, (answer, line))
+        if earlier == line:
+            return
+        self._earlier[line] = earlier
+        (self.repeated if first == answer else self._contradicting).append(line)
 
     @property
     def mean_chars(self) -> float:
         """Average characters of a usable row."""
-        return self._chars / self.rows if self.rows else 0.0
+        return self._total / self.rows if self.rows else 0.0
+
+    def chars_of(self, share: float) -> int:
+        """Characters that this share of the usable rows does not exceed."""
+        return sorted(self._chars)[math.ceil(share * self.rows) - 1] if self.rows else 0
 
     @property
     def json_answers(self) -> bool:
@@ -157,31 +188,34 @@ class Survey:
         found = [self._unusable(code, lines) for code, lines in left_out]
         found += [
             DataFinding.over(
-                code, severity, lines, f"{count_rows(lines)} {text}", fix, mendable=code in DROPPED
+                code, "warning", lines, f"{count_rows(lines)} {text}", fix, title=title,
+                partners=[self._earlier[n] for n in lines if n in self._earlier],
+                mendable=code in DROPPED,
             )
-            for code, severity, lines, text, fix in self._usable()
+            for code, title, lines, text, fix in self._usable()
             if lines
-        ]
+        ]  # fmt: skip
         return (*found, *self._unused())
 
     def _unusable(self, code: str, lines: list[int]) -> DataFinding:
         what, fix = _LEFT_OUT[code]
         text, example = f"{count_rows(lines)} left out: {what}", self._reasons[code]
         return DataFinding.over(
-            code, "error", lines, text, fix, f"For instance {example}.", mendable=True
-        )
+            code, "error", lines, text, fix, f"For instance {example}.",
+            title=f"{what[0].upper()}{what[1:]}", mendable=True,
+        )  # fmt: skip
 
-    def _usable(self) -> tuple[tuple[str, Severity, list[int], str, str], ...]:
+    def _usable(self) -> tuple[tuple[str, str, list[int], str, str], ...]:
         return (
-            ("duplicates", "warning", self.repeated, "copied word by word from earlier rows",
+            ("duplicates", "Exact copies", self.repeated, "copied word by word from earlier rows",
              "Delete the copies, unless they are meant to count more."),
-            ("contradictions", "warning", self._contradicting,
+            ("contradictions", "Contradicting answers", self._contradicting,
              "with another answer to an earlier question",
              "Check which answer is right; variety in tone is fine, in facts it is not."),
-            ("weights", "warning", self._weighted,
+            ("weights", "Weights", self._weighted,
              "with weights, which are not used: every answer is learned",
              "Delete the rows or answers that should not be learned."),
-            ("tools", "warning", self._tools,
+            ("tools", "Lists of tools", self._tools,
              "with a list of tools, which the model does not see while training",
              "Describe the tools in the system message if the answers depend on them."),
         )  # fmt: skip
@@ -191,14 +225,40 @@ class Survey:
         names = [column for column in self._columns if column not in used]
         if not names:
             return ()
-        listed = ", ".join(f"'{name}'" for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        listed = ", ".join(f"'{_short(name)}'" for name in names[:8]) + (
+            ", ..." if len(names) > 8 else ""
+        )
         text = f"These columns are not used: {listed}."
-        return (DataFinding(code="unused_columns", severity="note", count=len(names), text=text),)
+        return (
+            DataFinding(
+                code="unused_columns", severity="note", title="Unused columns", count=len(names),
+                text=text,
+            ),
+        )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[:NAME]}…"
 
 
 def count_rows(lines: Sequence[int]) -> str:
     """How many rows, in words."""
     return f"{len(lines):,} row{'s' if len(lines) != 1 else ''}"
+
+
+def say_of(lines: Sequence[int], what: str) -> str:
+    """ "2 rows hold a key", or "1 row holds a key"."""
+    return f"{count_rows(lines)} {what if len(lines) != 1 else _singular(what)}"
+
+
+def _singular(what: str) -> str:
+    verb, _, rest = what.partition(" ")
+    if verb == "nearly":
+        return f"nearly {_singular(rest)}"
+    return f"{_IRREGULAR.get(verb, f'{verb}s')} {rest.replace('their own', 'its own')}"
+
+
+_IRREGULAR = {"have": "has", "are": "is"}
 
 
 def is_json(text: str) -> bool:

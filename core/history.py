@@ -15,6 +15,7 @@ from core.events import (
     Paused,
     Phase,
     PhaseName,
+    Preflight,
     Sampled,
     Saved,
     Scored,
@@ -22,11 +23,14 @@ from core.events import (
     Step,
     Warned,
 )
+from core.numbers import show_bytes, show_duration
 
 PHASES: dict[PhaseName, str] = {
+    "measuring": "Measuring memory and time on the longest examples",
     "importing": "Loading the training libraries",
     "tokenising": "Reading the examples",
     "loading": "Loading the model",
+    "reference": "Measuring the model before training",
     "scoring": "Answering the held-out questions",
     "training": "Training",
     "saving": "Saving the result",
@@ -79,6 +83,7 @@ class History:
     checkpoints: list[Saved] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
     phase: Phase | None = None
+    preflight: Preflight | None = None
     started: Started | None = None
     before: Scored | None = None
     after: Scored | None = None
@@ -96,6 +101,8 @@ class History:
                 self._start(event)
             case Phase():
                 self.phase, self.state = event, "running"
+            case Preflight():
+                self.preflight = event
             case Step():
                 self.steps.append(event)
                 self.state = "running"
@@ -169,3 +176,24 @@ class History:
         if len(paces) < 10:
             return None
         return paces[len(paces) // 2] * (self.total - self.step)
+
+
+def preflight_sentence(found: Preflight) -> str:
+    """What trial steps took, in one sentence for window, terminal and log."""
+    expected = ""
+    if found.estimated:
+        off = round(100 * (found.allocated / found.estimated - 1))
+        expected = f" (estimate {show_bytes(found.estimated)}, {off:+} %)"
+    if not found.fits:
+        have = f", {show_bytes(found.limit)} are there" if found.limit else ""
+        return f"Measured on this machine: it does not fit{have}; memory ran out {found.reached}."
+    reserved = f", {show_bytes(found.reserved)} reserved" if found.cuda else ""
+    told = f"Measured on this machine: {show_bytes(found.allocated)} allocated{expected}{reserved}"
+    if found.step_seconds is not None and found.seconds is not None:
+        told += f", {_pace(found.step_seconds)} per step"
+        told += f", about {show_duration(found.seconds)} for all steps"
+    return f"{told}."
+
+
+def _pace(seconds: float) -> str:
+    return show_duration(seconds) if seconds >= 10 else f"{seconds:.2f} s"

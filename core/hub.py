@@ -1,4 +1,4 @@
-"""Search and download models, by a child process; this side never touches the network.
+"""Search models, download models and datasets by a child process; this side has no network.
 
 fetch = hub.fetch("owner/name")           # starts at once
 for progress in fetch.progress():         # blocks between lines: run it in a worker thread
@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from core.errors import HubError
+from core.hub_spec import HubSpec
 from core.value import Value
 
 SEARCH_SECONDS = 60.0
@@ -51,9 +52,19 @@ def fetch_command(*arguments: str) -> list[str]:
 
 def search(text: str, limit: int = 20) -> list[Found]:
     """Text models that match, the most downloaded first. Raises HubError."""
+    return [Found.model_validate(entry) for entry in _asked("found", "search", text, str(limit))]
+
+
+def shape(model_id: str) -> None:
+    """Ask for a model's configuration and sizes, without its weights. Raises HubError."""
+    _asked("folder", "shape", model_id)
+
+
+def _asked(wanted: str, *arguments: str) -> Any:
+    """What a short job of the fetch process answers. Raises HubError."""
     try:
         done = subprocess.run(
-            fetch_command("search", text, str(limit)),
+            fetch_command(*arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=SEARCH_SECONDS,
@@ -65,27 +76,33 @@ def search(text: str, limit: int = 20) -> list[Found]:
     for line in done.stdout.splitlines():
         answer = _decode(line)
         _raise_error(answer)
-        if "found" in answer:
-            return [Found.model_validate(entry) for entry in answer["found"]]
+        if wanted in answer:
+            return answer[wanted]
     raise _unexpected(done.stderr)
 
 
 def fetch(model_id: str, token: str = "") -> Fetch:
     """Start downloading a model into the store, or go on with it; see `Fetch`."""
-    return Fetch(model_id, token)
+    return Fetch("get", model_id, token)
+
+
+def fetch_data(spec: HubSpec, token: str = "") -> Fetch:
+    """Start downloading a dataset into the store, or go on with it; see `Fetch`."""
+    return Fetch("data", str(spec), token)
 
 
 class Fetch:
     """A running download. Cancelling or losing it keeps what is there for the next attempt."""
 
-    def __init__(self, model_id: str, token: str = "") -> None:
+    def __init__(self, job: str, model_id: str, token: str = "") -> None:
         self.model_id = model_id
+        """What is downloaded: a model, or a dataset by its whole name."""
         self.folder: Path | None = None
-        """The model's folder, once it is complete."""
+        """Where it lies, once it is complete."""
         self.cancelled = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            fetch_command("get", model_id),
+            fetch_command(job, model_id),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

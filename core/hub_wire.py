@@ -21,6 +21,8 @@ from core.errors import HubError
 TIMEOUT = 30.0
 """Seconds without a single byte after which a connection is given up."""
 MAX_ANSWER = 20_000_000
+DATASETS = "datasets/"
+"""Begins the address of a dataset; models have none."""
 
 
 def endpoint() -> str:
@@ -31,6 +33,10 @@ def endpoint() -> str:
 def offline_wanted() -> bool:
     """Whether the user's environment forbids going online."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
+
+
+class NoSuchRevision(HubError):
+    """The repository is there, the revision is not."""
 
 
 class _Redirect(urllib.request.HTTPRedirectHandler):
@@ -63,15 +69,20 @@ class Wire:
         """A JSON answer. Raises HubError; `about` is the model or search it is about."""
         tail = f"?{urllib.parse.urlencode(query, doseq=True)}" if query else ""
         try:
-            with self._open(path + tail) as answer:
-                return json.loads(answer.read(MAX_ANSWER))
-        except (OSError, http.client.HTTPException) as error:
-            raise refusal(error, about) from error
+            return json.loads(self.read(path + tail, about, MAX_ANSWER))
         except ValueError as error:
             raise HubError(
                 f"{self._endpoint} did not answer like the Hub.",
                 hint="Check the address in HF_ENDPOINT, or a login page of your network.",
             ) from error
+
+    def read(self, path: str, about: str, limit: int) -> bytes:
+        """A small file or answer, at most `limit` bytes of it. Raises HubError."""
+        try:
+            with self._open(path) as answer:
+                return answer.read(limit)
+        except (OSError, http.client.HTTPException) as error:
+            raise refusal(error, about) from error
 
     def open_file(self, path: str, start: int) -> tuple[http.client.HTTPResponse, int]:
         """A file from byte `start` on, and the byte where the answer really begins.
@@ -138,11 +149,12 @@ def _status(code: int, reason: str, about: str) -> HubError:
             hint=f"Log in and accept it at {page}, then try again. {_TOKEN}",
         )
     if reason == "RevisionNotFound":
-        return HubError(f"{about} has no such revision.", hint=f"Look at {page}")
+        return NoSuchRevision(f"{about} has no such revision.", hint=f"Look at {page}")
     if code in (401, 404) or reason == "RepoNotFound":
+        what = "dataset" if about.startswith(DATASETS) else "model"
         return HubError(
-            f"There is no model {about} on the Hub, or it is private.",
-            hint=f"Check the spelling of owner/name. For a private model: {_TOKEN}",
+            f"There is no {what} {about.removeprefix(DATASETS)} on the Hub, or it is private.",
+            hint=f"Check the spelling of owner/name. For a private {what}: {_TOKEN}",
         )
     if code == 403:
         return HubError(

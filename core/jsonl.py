@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from core.durable import write_atomically
 from core.errors import DataError
 
 _HALF = re.compile("[\ud800-\udfff]")
@@ -26,12 +28,28 @@ def appearing(target: Path) -> Iterator[TextIO]:
             os.fsync(file.fileno())
         aside.replace(target)
     except OSError as error:
-        raise DataError(
-            f"Cannot write {target}: {error.strerror or error}.",
-            hint="Choose a folder that exists and is yours.",
-        ) from error
+        raise cannot_write(target, error) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def cannot_write(target: Path, error: OSError) -> DataError:
+    """The error for people."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return DataError(
+        f"Cannot write {target}: {error.strerror or error}.",
+        hint="Make room on the disk, or choose another folder."
+        if full
+        else "Choose a folder that exists and is yours.",
+    )
+
+
+def write_record(target: Path, text: str) -> None:
+    """Write what is told about rows beside them. Raises DataError."""
+    try:
+        write_atomically(target, text)
+    except OSError as error:
+        raise cannot_write(target, error) from error
 
 
 def write_rows(target: Path, rows: Iterable[Mapping[str, Any]]) -> None:

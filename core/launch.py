@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import psutil
 
-from core.errors import CoreError, RunError
+from core import asking
+from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
+from core.errors import RecipeError, RunError
 from core.events import Event, Failed, Finished, decode
+from core.memory.measured import Measured
 from core.memory.setup import Setup
 from core.memory.traced import Request, Traced
 from core.plan import Plan
 from core.recipe import AnyAdaptation, Recipe
 from core.rundir import RunDir
 from core.tokens import Preview
-
-_KEEP = (
-    "PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "TEMP", "TMP", "TMPDIR",
-    "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_PATH",
-    "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME",
-    "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "TUNESMITH_HOME", "USERNAME", "USER", "LOGNAME",
-)  # fmt: skip
-_SET = {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_OFFLINE": "1",
-    "USE_HUB_KERNELS": "NO",
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-    "BITSANDBYTES_NOWELCOME": "1",
-    "PYTORCH_ALLOC_CONF": "expandable_segments:True",
-}
-"""The engine is offline, asks nobody, and its own loops bring the parallelism; memory of a card is
-reserved in pages that grow, so that little more is reserved than used."""
-
-
-def engine_command(*arguments: str) -> list[str]:
-    """The one place that knows how an engine is started; isolated from folder and environment."""
-    return [sys.executable, "-I", "-X", "utf8", "-m", "core.engine", *arguments]
-
-
-def engine_environment() -> dict[str, str]:
-    """Only what an engine needs: no token, no proxy, no foreign import path."""
-    return {name: os.environ[name] for name in _KEEP if name in os.environ} | _SET
 
 
 class Engine:
@@ -193,7 +162,7 @@ def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
         f"The rows were not counted within {timeout:,.0f} seconds.",
         hint="Try a smaller dataset; `tunesmith run --fast` starts without counting.",
     )
-    answer = _ask("preview", recipe.to_yaml(), (str(rows),), timeout, late)
+    answer = ask("preview", recipe.to_yaml(), str(rows), timeout=timeout, late=late)
     return Preview.model_validate(answer)
 
 
@@ -207,35 +176,16 @@ def trace(model: Path, adaptation: AnyAdaptation, setup: Setup, timeout: float =
         hint="The quick estimate still holds, with a wider margin.",
     )
     request = Request(model=model.absolute(), adaptation=adaptation, setup=setup)
-    return Traced.model_validate(_ask("trace", request.model_dump_json(), (), timeout, late))
+    answer = ask("trace", request.model_dump_json(), timeout=timeout, late=late)
+    return Traced.model_validate(answer)
 
 
-def _ask(
-    job: str, request: str, rest: tuple[str, ...], timeout: float, late: RunError
-) -> dict[str, Any]:
-    """Let the engine answer a question. Raises CoreError with its words, or `late`."""
-    with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
-        asked, reply = Path(folder) / "request", Path(folder) / "reply.json"
-        asked.write_text(request, encoding="utf-8")
-        try:
-            done = subprocess.run(
-                engine_command(job, str(asked), str(reply), *rest),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                env=engine_environment(),
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise late from error
-        if not reply.is_file():
-            raise RunError(f"The {job} ended unexpectedly.", hint=_end_of(done.stderr))
-        answer: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
-    if "error" in answer:
-        raise CoreError(answer["error"], hint=answer.get("hint", ""))
-    return answer
+def measure(recipe: Recipe, plan: Plan, timeout: float = WHOLE_MEASUREMENT) -> Measured:
+    """Memory and time that a run really takes, from trial steps on its longest and usual rows.
 
-
-def _end_of(output: bytes) -> str:
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1][:300] if lines else ""
+    Runs the engine's own training in a child process, which saves nothing. A run that does not
+    fit is an answer, not an error. Raises CoreError with the engine's words.
+    """
+    if plan.settings is None or plan.blockers:
+        raise RecipeError(plan.blockers, hint="Only a plan that is ready can be measured.")
+    return asking.measure(recipe, plan.settings, timeout)

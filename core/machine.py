@@ -37,6 +37,10 @@ class Machine(Value):
     memory_free: int
     disk_free: int
     gpus: tuple[Gpu, ...] = ()
+    planned: bool = False
+    """Whether the GPU is one that a plan is made for, and is not in this computer."""
+    driver: str = ""
+    """Version of the NVIDIA driver; empty without one."""
 
     @property
     def bf16(self) -> bool:
@@ -62,6 +66,7 @@ def read_machine(folder: Path | None = None) -> Machine:
         memory_free=memory.available,
         disk_free=disk_free(folder or data_home()),
         gpus=_gpus(),
+        driver=_ask_nvml(_driver) or "",
     )
 
 
@@ -78,6 +83,18 @@ def disk_free(folder: Path) -> int:
 def gpu_reading() -> GpuReading | None:
     """What the first GPU is doing, None without one; cheap enough for every second."""
     return _ask_nvml(_reading)
+
+
+def gpu_used_by_this_process() -> int | None:
+    """Bytes of the first GPU that the driver counts for this process, its context included.
+
+    Drivers on Windows and in containers cannot tell; then it is what the whole card uses.
+    """
+    own = _ask_nvml(_own_use)
+    if own is not None:
+        return own
+    reading = gpu_reading()
+    return reading.used if reading else None
 
 
 def _cores() -> int:
@@ -141,6 +158,17 @@ def _reading(nvml: Any) -> GpuReading:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     busy = nvml.nvmlDeviceGetUtilizationRates(handle).gpu
     return GpuReading(used=memory.used, total=memory.total, busy=busy)
+
+
+def _driver(nvml: Any) -> str:
+    version = nvml.nvmlSystemGetDriverVersion()
+    return version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+
+
+def _own_use(nvml: Any) -> int | None:
+    """None where the driver does not know this process by its number, or not its memory."""
+    every = nvml.nvmlDeviceGetComputeRunningProcesses(_handle(nvml, 0))
+    return next((one.usedGpuMemory for one in every if one.pid == os.getpid()), None)
 
 
 @functools.cache

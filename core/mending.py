@@ -11,23 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from core.checkup import Checkup, examine
+from core.checkup import BROKEN, EACH, Checkup, Heed, examine, no_heed
+from core.copies import home_for, refuse_changed, stem_of
 from core.dataset import DataFacts
-from core.doctor import Check
-from core.durable import digest, write_atomically
+from core.doctor import Ask, Check
+from core.durable import digest
 from core.errors import DataError
 from core.findings import DROPPED
 from core.formats import RowError
-from core.jsonl import appearing, row_text, whole_text
-from core.reading import Line
+from core.jsonl import appearing, row_text, whole_text, write_record
+from core.reading import Line, digest_of
 from core.recognise import Opened, open_rows
 from core.value import Value
 
-SHOWN = 5
+SHOWN = 20
 """Examples of each kind of change that the record keeps."""
 CLIPPED = 300
 """Characters of a text in an example."""
-BROKEN = "broken_lines"
 _ANSWERS = ("output", "completion", "answer", "chosen", "rejected", "answers")
 """Parts of a format that hold answers."""
 _LISTS = ("messages", "conversations", "answers")
@@ -75,30 +75,42 @@ def mend(
     target: Path | None = None,
     *,
     codes: Sequence[str] = (),
+    ask: Ask | None = None,
     format: str = "auto",
     columns: Mapping[str, str] | None = None,
+    unchanged: str = "",
+    heed: Heed = no_heed,
 ) -> Record:
     """Write a mended copy and its record beside it; only findings of `codes` when given.
 
-    Raises DataError when nothing can be mended, and never writes over a file.
+    Raises DataError when nothing can be mended or the file is no longer the one whose sum is
+    `unchanged`, and never writes over a file.
     """
-    found = examine(path, format=format, columns=columns, pass_over=True)
+    found = examine(path, ask, format=format, columns=columns, pass_over=True, heed=heed)
+    facts = found.facts
+    refuse_changed(facts.path, unchanged or facts.digest, facts.digest)
     _refuse_unknown(found, codes)
-    target = (target or next_copy(found.facts.path)).expanduser().absolute()
+    target = (target or next_copy(facts.path)).expanduser().absolute()
     _refuse_taken(target)
     plan = _Plan(found, codes)
-    with appearing(target) as file:
-        rows = _copy(open_rows(path, format, columns, pass_over=plan.broken), plan, file)
-    record = plan.record(found.facts, target, rows)
-    write_atomically(record_of(target), record.model_dump_json(indent=1) + "\n")
-    return record
+    opened = open_rows(path, format, columns, pass_over=plan.broken)
+    rows = _write(opened, plan, facts, target, heed)
+    return _recorded(plan.record(facts, target, rows), target)
 
 
 def next_copy(path: Path) -> Path:
-    """The first free name of the form `name.fixed-1.jsonl` beside a dataset."""
-    stem = path.name.partition("#")[0].split(".")[0]
-    tries = (path.with_name(f"{stem}.fixed-{number}.jsonl") for number in range(1, 10_000))
+    """The first free name of the form `name.fixed-1.jsonl` where copies of a dataset go."""
+    home, stem = home_for(path), stem_of(path)
+    tries = (home / f"{stem}.fixed-{number}.jsonl" for number in range(1, 10_000))
     return next(target for target in tries if not target.exists())
+
+
+def withdraw(record: Record) -> None:
+    """Delete a copy that is not wanted, and its record; a copy changed since then is kept."""
+    target = Path(record.copy_path)
+    if target.is_file() and digest(target) == record.copy_digest:
+        target.unlink()
+        record_of(target).unlink(missing_ok=True)
 
 
 def record_of(target: Path) -> Path:
@@ -107,8 +119,7 @@ def record_of(target: Path) -> Path:
 
 
 def _refuse_unknown(found: Checkup, codes: Sequence[str]) -> None:
-    can = [finding.code for finding in found.facts.problems if finding.mendable]
-    can += [BROKEN] * bool(found.broken)
+    can = [finding.code for finding in found.findings if finding.mendable]
     unknown = [code for code in codes if code not in can]
     if not can or unknown:
         what = f"{unknown[0]} was not found or cannot be mended" if unknown else "nothing to mend"
@@ -211,10 +222,33 @@ class _Plan:
         )
 
 
-def _copy(opened: Opened, plan: _Plan, file: TextIO) -> tuple[int, int]:
+def _write(
+    opened: Opened, plan: _Plan, facts: DataFacts, target: Path, heed: Heed
+) -> tuple[int, int]:
+    """The copy, unless the original changes under our hands."""
+    seen = facts.rows + facts.unusable
+    with appearing(target) as file:
+        rows = _copy(opened, plan, file, lambda more: heed(seen + more))
+        refuse_changed(facts.path, facts.digest, digest_of(facts.path))
+    return rows
+
+
+def _recorded(record: Record, target: Path) -> Record:
+    """A copy without its record is withdrawn."""
+    try:
+        write_record(record_of(target), record.model_dump_json(indent=1) + "\n")
+    except DataError:
+        target.unlink(missing_ok=True)
+        raise
+    return record
+
+
+def _copy(opened: Opened, plan: _Plan, file: TextIO, heed: Heed) -> tuple[int, int]:
     """Rows read and rows written."""
     read = written = 0
-    for read, line in enumerate(opened.lines, start=1):  # noqa: B007 - the last one is the count
+    for read, line in enumerate(opened.lines, start=1):
+        if read % EACH == 0:
+            heed(read)
         row = plan.apply(line, opened)
         if row is not None:
             written += 1
@@ -257,8 +291,19 @@ def _around(before: str, after: str | None) -> tuple[str, str | None]:
     """The place of a difference, with some letters round it."""
     before, after = whole_text(before), None if after is None else whole_text(after)
     if after is None:
-        return before[:CLIPPED], None
-    letters = enumerate(zip(before, after, strict=False))
-    same = next((place for place, (a, b) in letters if a != b), min(len(before), len(after)))
-    start = max(0, same - CLIPPED // 4)
-    return before[start : start + CLIPPED], after[start : start + CLIPPED]
+        return clip(before), None
+    start = first_difference(before, after) - CLIPPED // 4
+    start = start if start > CLIPPED // 4 else 0
+    return clip(before, start), clip(after, start)
+
+
+def first_difference(one: str, other: str) -> int:
+    """The first place where two texts differ."""
+    letters = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in letters if a != b), min(len(one), len(other)))
+
+
+def clip(text: str, start: int = 0, size: int = CLIPPED) -> str:
+    """A part of a text, with signs where something is missing."""
+    end = start + size
+    return f"{'…' * bool(start)}{text[start:end]}{'…' * (end < len(text))}"

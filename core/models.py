@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from core.model_files import (
     refuse_what_is_no_model,
     tokenizer_size,
 )
-from core.places import models_home
+from core.places import models_home, shapes_home
 from core.places import starter as starter_folder
 from core.value import Value
 
@@ -66,6 +67,14 @@ class ModelFacts(Value):
     experts_used: int = 0
     expert_width: int = 0
     """Intermediate size of one expert."""
+    here: bool = True
+    """Whether its files are on this computer; a catalogue knows the shape of others."""
+
+    @property
+    def active(self) -> int:
+        """Parameters that one token passes through; fewer than all where experts lie idle."""
+        idle = self.experts - self.experts_used
+        return self.parameters - self.layers * idle * 3 * self.hidden * self.expert_width
 
 
 def resolve(model: str) -> Path:
@@ -102,16 +111,42 @@ def hub_folder(model_id: str) -> Path:
     return models_home() / model_id.replace("/", "--")
 
 
+SHAPE = "shape.json"
+"""Names, formats and sizes of a model's tensors, beside its config.json."""
+
+
+def shape_folder(model_id: str) -> Path:
+    """Where the shape of a model on the Hub is kept."""
+    return shapes_home() / model_id.replace("/", "--")
+
+
 def look(folder: Path) -> ModelFacts:
     """Everything known of the model in a folder. Raises ModelError."""
     if folder.suffix == ".json" and folder.is_file():
         return shape_from_config(folder)
     refuse_what_is_no_model(folder)
+    return _facts(folder, *weights.read_tensors(folder), tokenizer_size(folder))
+
+
+def look_at_shape(model_id: str) -> ModelFacts | None:
+    """What the Hub told of a model's shape (core/fetch_shape.py); None when it was never asked."""
+    folder = shape_folder(model_id)
+    try:
+        raw = json.loads((folder / SHAPE).read_bytes())
+        tensors = {name: weights.Tensor(kind, tuple(sides)) for name, kind, sides in raw["tensors"]}
+        size = int(raw["bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    known = {"name": model_id, "here": False, "licence": str(raw.get("licence", ""))}
+    return _facts(folder, tensors, size, 0).model_copy(update=known)
+
+
+def _facts(folder: Path, tensors: dict[str, weights.Tensor], size: int, tokens: int) -> ModelFacts:
+    """`tokens` are those the tokenizer knows, 0 when that is not known."""
     config = read_config(folder)
-    tensors, size = weights.read_tensors(folder)
     stack, present = weights.text_stack(tensors)
     _refuse_gaps(folder, config.layers, stack, present)
-    vocab = _vocabulary(folder, config, tensors)
+    vocab = _vocabulary(folder, config, tensors, tokens)
     template = chat_template(folder)
     return ModelFacts(
         path=folder.absolute(),
@@ -167,11 +202,10 @@ def _refuse_gaps(folder: Path, layers: int, stack: str, present: set[int]) -> No
         )
 
 
-def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors) -> int:
+def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors, known: int) -> int:
     """Rows of the embedding; a token beyond them crashes training, on a GPU without a name."""
     table = weights.embedding(tensors)
     vocab = table.shape[0] if table and not config.packed_bits else config.vocab
-    known = tokenizer_size(folder)
     if vocab and known > vocab:
         raise ModelError(
             f"{folder}: the tokenizer knows {known:,} tokens, the model only {vocab:,}.",

@@ -54,3 +54,8 @@ def show_count(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count:.0f}"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """ "12 %"."""
+    return f"{100 * share:.{digits}f} %"

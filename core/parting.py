@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkup import examine
+from core.checkup import Heed, examine, no_heed
+from core.copies import home_for, refuse_changed, stem_of
+from core.dataset import DataFacts
 from core.doctor import Ask, Check, Seen
 from core.doctor.sketches import Sketches
-from core.durable import digest, write_atomically
-from core.errors import DataError
+from core.durable import digest
+from core.errors import CoreError, DataError
 from core.findings import Survey
-from core.jsonl import write_rows
-from core.reading import Line
+from core.jsonl import write_record, write_rows
+from core.reading import Line, digest_of
 from core.recognise import open_rows
 from core.value import Value
 
@@ -54,6 +57,7 @@ class _Groups(Check):
     """Which rows belong together, and of which category each is."""
 
     code = "groups"
+    title = "Groups"
     what = "belong together"
     why = ""
 
@@ -82,41 +86,87 @@ def part(
     path: Path,
     folder: Path | None = None,
     *,
+    name: str = "",
     shares: tuple[float, float] = (0.1, 0.0),
     category: str = "",
     seed: int = 42,
     format: str = "auto",
     columns: Mapping[str, str] | None = None,
+    heed: Heed = no_heed,
 ) -> Parting:
     """Write `name.train.jsonl` and so on, and a record; never over a file. Raises DataError."""
     _check_shares(shares)
     ask = Ask(category=category, seed=seed)
-    found = examine(path, ask, format=format, columns=columns, checks=(_Groups,))
+    found = examine(path, ask, format=format, columns=columns, checks=(_Groups,), heed=heed)
     groups = found.checks[0]
     assert isinstance(groups, _Groups)
     sides = allot(groups.firsts, groups.lots, groups.categories, shares)
     _refuse_empty(found.facts.path, sides, shares)
     names = [TRAIN, EVAL, *([TEST] if shares[1] else [])]
-    targets = _targets(found.facts.path, folder, names)
-    for side, target in targets.items():
-        chosen = (n for n, s in zip(groups.sketches.numbers, sides, strict=True) if s == side)
-        write_rows(target, _rows(open_rows(path, format, columns).lines, chosen))
+    targets = _targets(found.facts.path, folder, names, name or stem_of(found.facts.path))
+    with _all_or_none(targets.values()):
+        for side, target in targets.items():
+            chosen = (n for n, s in zip(groups.sketches.numbers, sides, strict=True) if s == side)
+            write_rows(target, _rows(open_rows(path, format, columns).lines, chosen))
+        heed(found.facts.rows)
+        return _recorded(_account(found.facts, ask, groups.firsts, sides, targets), targets[TRAIN])
+
+
+def _recorded(made: Parting, train: Path) -> Parting:
+    source = Path(made.source)
+    refuse_changed(source, made.source_digest, digest_of(source))
+    write_record(record_of_parts(train), made.model_dump_json(indent=1) + "\n")
+    return made
+
+
+@contextmanager
+def _all_or_none(targets: Iterable[Path]) -> Iterator[None]:
+    """One part without the others is of no use."""
+    try:
+        yield
+    except CoreError:
+        for target in targets:
+            target.unlink(missing_ok=True)
+        raise
+
+
+def _account(
+    facts: DataFacts, ask: Ask, firsts: list[int], sides: array[int], targets: dict[int, Path]
+) -> Parting:
     parts = [
         Part(name=NAMES[side], path=str(target), rows=sides.count(side), digest=digest(target))
         for side, target in targets.items()
     ]
-    made = Parting(
-        source=str(found.facts.path),
-        source_digest=found.facts.digest,
-        seed=seed,
-        category=category,
-        clusters=len(set(groups.firsts)),
-        unusable=found.facts.unusable,
+    return Parting(
+        source=str(facts.path),
+        source_digest=facts.digest,
+        seed=ask.seed,
+        category=ask.category,
+        clusters=len(set(firsts)),
+        unusable=facts.unusable,
         parts=tuple(parts),
     )
-    record = targets[TRAIN].with_name(f"{_stem(found.facts.path)}.split.json")
-    write_atomically(record, made.model_dump_json(indent=1) + "\n")
-    return made
+
+
+def record_of_parts(part: Path) -> Path:
+    """Where the record lies that tells of a part and its siblings."""
+    name = part.name
+    for side in NAMES:
+        name = name.removesuffix(f".{side}.jsonl")
+    return part.with_name(f"{name}.split.json")
+
+
+def free_name(path: Path, folder: Path) -> str:
+    """The dataset's name, numbered when the parts of an earlier split have it already."""
+    stem = stem_of(path)
+    names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
+    return next(name for name in names if not any(path.exists() for path in _made(folder, name)))
+
+
+def _made(folder: Path, name: str) -> list[Path]:
+    """Everything that a split under this name could write."""
+    parts = [folder / f"{name}.{side}.jsonl" for side in NAMES]
+    return [*parts, record_of_parts(parts[TRAIN])]
 
 
 def _rows(lines: Iterator[Line], numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
@@ -191,18 +241,14 @@ def _refuse_empty(path: Path, sides: array[int], shares: tuple[float, float]) ->
         )
 
 
-def _stem(path: Path) -> str:
-    return path.name.partition("#")[0].split(".")[0]
-
-
-def _targets(source: Path, folder: Path | None, sides: Sequence[int]) -> dict[int, Path]:
-    home = source.parent if folder is None else folder.expanduser().absolute()
+def _targets(source: Path, folder: Path | None, sides: Sequence[int], name: str) -> dict[int, Path]:
+    home = home_for(source) if folder is None else folder.expanduser().absolute()
     if not home.is_dir():
         raise DataError(
             f"{home} is not a folder.", hint="Make it first, or choose another with -o."
         )
-    targets = {side: home / f"{_stem(source)}.{NAMES[side]}.jsonl" for side in sides}
-    for path in (*targets.values(), home / f"{_stem(source)}.split.json"):
+    targets = {side: home / f"{name}.{NAMES[side]}.jsonl" for side in sides}
+    for path in (*targets.values(), record_of_parts(targets[TRAIN])):
         if path.exists():
             raise DataError(f"{path} exists already.", hint="Choose another folder with -o.")
     return targets

@@ -39,16 +39,51 @@ def runs_home() -> Path:
     return data_home() / "runs"
 
 
+def copies_home() -> Path:
+    """Where copies of datasets go that cannot lie beside the original."""
+    return data_home() / "copies"
+
+
 def models_home() -> Path:
     """Where downloaded models are kept."""
     return data_home() / "models"
 
 
+def shapes_home() -> Path:
+    """Where shapes of models on the Hub are kept, for plans; may be deleted at any time."""
+    return _cache_home() / "shapes"
+
+
+def datasets_home() -> Path:
+    """Where downloaded datasets are kept."""
+    return data_home() / "datasets"
+
+
+def corrections_file() -> Path:
+    """What measurements on this computer say about estimates; may be deleted at any time."""
+    return data_home() / "measurements.json"
+
+
 def traces_home() -> Path:
     """Where traced steps are remembered; may be deleted at any time."""
+    return _cache_home() / "traces"
+
+
+def tokens_home() -> Path:
+    """Where encoded rows are kept; may be deleted at any time."""
+    return _cache_home() / "tokens"
+
+
+def _cache_home() -> Path:
     if os.environ.get("TUNESMITH_HOME"):
-        return data_home() / "cache" / "traces"
-    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False)) / "traces"
+        return data_home() / "cache"
+    return Path(platformdirs.user_cache_dir("tunesmith", appauthor=False))
+
+
+def portable(path: Path) -> str:
+    """The other way round: a path as a recipe should hold it."""
+    shipped = sample("")
+    return f"{SAMPLE}{path.name}" if path.parent == shipped else str(path)
 
 
 def expand(path: str | Path) -> Path:

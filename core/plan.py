@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from core.draft import Decision, Draft, Facts, Settings
 from core.errors import Problem
 from core.problems import find_problems
 from core.recipe import Recipe
-from core.settle import Decision, Draft, Facts, Settings, make_draft
+from core.settle import make_draft
 
 __all__ = ["Decision", "Facts", "Plan", "Settings", "make_plan"]
 

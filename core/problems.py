@@ -5,18 +5,27 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 
+from core.dataset import DataFacts, DataFinding
+from core.draft import Draft, Facts, Settings
 from core.errors import Edit, Problem
+from core.mixing import shortages
 from core.numbers import show_bytes, show_number
+from core.objectives import OBJECTIVES
+from core.portions import packing_pays, seen_share
 from core.recipe import Recipe
-from core.settle import Draft, Facts, automatic_rate
+from core.settle import automatic_rate, settle
 
 RATE_FACTOR = 10
 """A rate so many times the usual one is said to be too high."""
 CUT_SHARE = 0.05
+MACHINE = "machine"
+"""Where a problem is that lies in no field of the recipe, but in what it is planned for."""
 
 
 def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     """Everything Review lists, blockers first in spirit: missing, impossible, unwise."""
+    if facts.corrections.problem:
+        yield facts.corrections.problem
     yield from _missing(recipe, facts)
     yield from _device(recipe, facts)
     if facts.data is not None:
@@ -25,11 +34,12 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _weightless(facts)
         yield from _quantised(facts)
         yield from _template(facts)
-        yield from _length(recipe, facts)
+        yield from _memory(recipe, facts, plan)
     if plan.settings is not None:
+        yield from _length(facts, plan.settings)
         yield from _rate(recipe, facts, plan)
-        yield from _memory(recipe, plan)
-        yield from _duration(recipe, plan)
+        yield from _duration(recipe, facts, plan.settings)
+        yield from _packing(recipe, facts, plan.settings)
         yield from _disk(recipe, facts, plan)
 
 
@@ -52,6 +62,12 @@ def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 
 
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if facts.machine.planned:
+        yield _blocker(
+            MACHINE,
+            f"This is a plan for {facts.machine.gpus[0].name}, which is not in this computer. To "
+            "start here, choose this computer on the Memory page.",
+        )
     if recipe.training.device == "cuda" and not facts.machine.gpus:
         yield _blocker(
             "training.device",
@@ -69,14 +85,9 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
 def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     data = facts.data
     assert data is not None
-    if data.format not in recipe.objective.formats:
-        yield _blocker(
-            "data.format",
-            f"{recipe.objective.title} cannot learn from rows of the format {data.format!r}.",
-        )
-    for finding in (*data.problems, *(facts.heldout.problems if facts.heldout else ())):
+    yield from _formats(recipe, facts)
+    for where, finding in _findings(recipe, facts):
         level = "tip" if finding.severity == "note" else "warning"
-        where = "data.path" if finding in data.problems else "data.heldout"
         yield Problem(level=level, where=where, text=finding.text)
     if plan.settings is not None and not plan.heldout:
         share = Edit(path="data.heldout_share", value=0.1, label="Hold out 10 %")
@@ -92,9 +103,57 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
         )
 
 
+def _formats(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    """Rows of a format that the objective cannot learn from, or cannot be measured on."""
+    title, known = recipe.objective.title, recipe.objective.formats
+    for where, looked in _datasets(recipe, facts):
+        if looked.format in known:
+            continue
+        use = "be measured on" if where == "heldout" else "learn from"
+        place = {"path": "data.format", "heldout": "data.heldout"}.get(where)
+        yield _blocker(
+            place or f"data.{where}.format",
+            f"{title} cannot {use} rows of the format {looked.format!r}.",
+            _other_objective(looked.format) if where == "path" else None,
+        )
+
+
+def _other_objective(name: str) -> Edit | None:
+    """The first objective that learns from rows of this format."""
+    kind = next((kind for kind in OBJECTIVES if name in kind.formats), None)
+    if kind is None:
+        return None
+    value = {"kind": kind.model_fields["kind"].default}
+    return Edit(path="objective", value=value, label=f"Use {kind.title}")
+
+
+def _datasets(recipe: Recipe, facts: Facts) -> Iterator[tuple[str, DataFacts]]:
+    """Every dataset that was looked at, with its place below `data`."""
+    assert facts.data is not None
+    yield "path", facts.data
+    if facts.heldout is not None:
+        yield "heldout", facts.heldout
+    yield from zip(recipe.data.further, facts.further, strict=False)
+
+
+def _findings(recipe: Recipe, facts: Facts) -> Iterator[tuple[str, DataFinding]]:
+    for where, known in _datasets(recipe, facts):
+        below = "" if where in ("path", "heldout") else ".path"
+        yield from ((f"data.{where}{below}", finding) for finding in known.problems)
+    for where, short in shortages(recipe.data, facts):
+        yield f"data.{where}.share", short
+
+
 def _weightless(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if not facts.model.bytes:
+    if not facts.model.here:
+        yield _blocker(
+            "model",
+            f"{facts.model.name} is not on this computer. Its shape is known, which is enough to "
+            "plan. To train, download it on the Model page or with `tunesmith fetch "
+            f"{facts.model.name}`.",
+        )
+    elif not facts.model.bytes:
         yield _blocker(
             "model",
             f"Of {facts.model.name} only the shape is known, which is enough to plan. To train, "
@@ -115,7 +174,7 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
 
 def _template(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if facts.model.template is None:
+    if facts.model.here and facts.model.template is None:
         yield _blocker(
             "model",
             f"{facts.model.name} has no chat template, so questions and answers cannot be told "
@@ -123,9 +182,9 @@ def _template(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     assert facts.model is not None
-    context, length = facts.model.context, recipe.training.max_length
+    context, length = facts.model.context, settings.max_length
     if context and length > context:
         yield _blocker(
             "training.max_length",
@@ -137,17 +196,18 @@ def _length(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         return  # counted at another length, these figures say nothing
     if counted.untrained:
         yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
-    if counted.cut / counted.rows > CUT_SHARE and length < context:
-        longer = min(context, counted.p99)
+    if counted.cut / counted.rows > CUT_SHARE:
+        longer = min(context or counted.p99, counted.p99)
+        fix = Edit(path="training.max_length", value=longer, label=f"Use {longer:,}")
         yield _warning(
             "training.max_length",
             f"{counted.cut:,} of {counted.rows:,} rows are longer than {length:,} tokens and lose "
             "their end.",
-            Edit(path="training.max_length", value=longer, label=f"Use {longer:,}"),
+            fix if longer > length else None,
         )
 
 
-def _untrained(count: int, rows: int, lines: tuple[int, ...]) -> Iterator[Problem]:
+def _untrained(count: int, rows: int, lines: tuple[int | str, ...]) -> Iterator[Problem]:
     where = ", ".join(str(line) for line in lines[:5])
     text = f"{count:,} of {rows:,} rows have nothing to learn at this length (lines {where}...)."
     if count >= rows:
@@ -178,22 +238,22 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
         )
 
 
-def _memory(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
-    if not plan.limit or plan.needed <= plan.limit:
+def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    if plan.fit != "no":
         return
     yield _warning(
         "training.micro_batch",
         f"About {show_bytes(plan.needed)} are needed, {plan.device} has {show_bytes(plan.limit)}.",
-        _memory_fix(recipe),
+        _memory_fix(recipe, settle(recipe, facts)[0]),
     )
 
 
-def _memory_fix(recipe: Recipe) -> Edit | None:
+def _memory_fix(recipe: Recipe, settings: Settings) -> Edit | None:
     training = recipe.training
     if training.micro_batch > 1:
         halved = training.model_dump(mode="json") | {
             "micro_batch": training.micro_batch // 2,
-            "accumulation": training.accumulation * 2,
+            "accumulation": settings.accumulation * 2,
         }
         label = f"Batch {training.micro_batch} to {training.micro_batch // 2}, same result"
         return Edit(path="training", value=halved, label=label)
@@ -204,14 +264,39 @@ def _memory_fix(recipe: Recipe) -> Edit | None:
     return None
 
 
-def _duration(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
-    assert plan.settings is not None
-    seen = plan.settings.steps * plan.settings.micro_batch * plan.settings.accumulation
-    if recipe.training.max_steps and seen < plan.rows and not recipe.objective.packing:
-        yield _warning(
-            "training.max_steps",
-            f"{recipe.training.max_steps:,} steps see only {seen / plan.rows:.0%} of the rows.",
-            Edit(path="training.max_steps", value=None, label="Remove the limit"),
+def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
+    """No run sees less than one epoch without a word; pairs are best seen once."""
+    if recipe.objective.kind == "dpo" and settings.epochs > 1:
+        yield Problem(
+            level="tip",
+            where="training.epochs",
+            text="Pairs are usually seen once: with every further round the loss still falls, and "
+            "answers may run empty.",
+            fix=Edit(path="training.epochs", value=1, label="See each pair once"),
+        )
+    seen, limit = seen_share(recipe, facts, settings), recipe.training.max_steps
+    if seen >= 1:
+        return
+    cut = limit == settings.steps
+    fix = Edit(path="training.max_steps", value=None, label="Remove the limit")
+    yield _warning(
+        "training.max_steps" if cut else "training.epochs",
+        f"{settings.steps:,} steps see only {seen:.0%} of the rows.",
+        fix if cut else Edit(path="training.epochs", value=1, label="See every row once"),
+    )
+
+
+def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
+    if facts.tokens is None or recipe.objective.packs or recipe.objective.kind != "sft":
+        return
+    if packing_pays(recipe, facts, settings):
+        share = facts.tokens.mean / settings.max_length
+        yield Problem(
+            level="tip",
+            where="objective.packing",
+            text=f"Rows fill only {100 * share:.0f} % of {settings.max_length:,} tokens; joined "
+            "to full sequences they take fewer steps.",
+            fix=Edit(path="objective.packing", value=True, label="Turn packing on"),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,14 +13,15 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from core.adapt import Full, Lora, QLora
-from core.choices import Checks, Data, Training
+from core.choices import Checks, Data, Source, Training
 from core.errors import Problem, RecipeError, YamlError
-from core.objectives import SFT
+from core.objectives import DPO, SFT
 from core.value import Value
 from core.yamls import read_yaml
 
 AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
-_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT,)}
+AnyObjective = Annotated[SFT | DPO, Field(discriminator="kind")]
+_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT, DPO)}
 
 
 class Recipe(Value):
@@ -35,7 +37,7 @@ class Recipe(Value):
         description="starter, a folder with config.json and safetensors, or a Hub id.",
     )
     data: Data = Data()
-    objective: SFT = SFT()
+    objective: AnyObjective = SFT()
     adaptation: AnyAdaptation = Lora()
     training: Training = Training()
     checks: Checks = Checks()
@@ -126,13 +128,15 @@ def _sentence(where: str, kind: str, message: str, given: object) -> str:
 
 
 def _did_you_mean(where: str) -> str:
-    *parents, leaf = where.split(".")
-    names = sorted(_field_names(Recipe()) | _field_names(Recipe(adaptation=QLora())))
-    siblings = [n.split(".")[-1] for n in names if n.split(".")[:-1] == parents]
-    for candidates in (siblings, [n.split(".")[-1] for n in names]):
-        if close := difflib.get_close_matches(leaf, candidates, n=1):
-            return f"; did you mean {next(n for n in names if n.split('.')[-1] == close[0])}?"
-    return f"; known here: {', '.join(siblings)}" if siblings else ""
+    *parents, leaf = re.sub(r"\.\d+\.", ".0.", where).split(".")
+    mixed = Data(mix=(Source(path="rows"),))
+    every = (Recipe(data=mixed), Recipe(adaptation=QLora()), Recipe(objective=DPO()))
+    names = sorted(set().union(*map(_field_names, every)))
+    beside = {n.split(".")[-1]: n for n in names if n.split(".")[:-1] == parents}
+    for known in (beside, {n.split(".")[-1]: n for n in reversed(names)}):
+        if close := difflib.get_close_matches(leaf, known, n=1):
+            return f"; did you mean {known[close[0]]}?"
+    return f"; known here: {', '.join(beside)}" if beside else ""
 
 
 def _field_names(value: BaseModel, prefix: str = "") -> set[str]:
@@ -142,18 +146,20 @@ def _field_names(value: BaseModel, prefix: str = "") -> set[str]:
         child = getattr(value, name)
         if isinstance(child, BaseModel):
             names |= _field_names(child, f"{prefix}{name}.")
+        elif isinstance(child, tuple) and child and isinstance(child[0], BaseModel):
+            names |= _field_names(child[0], f"{prefix}{name}.0.")
     return names
 
 
 def _yaml_lines(value: BaseModel, indent: str) -> Iterator[str]:
     for name, field in type(value).model_fields.items():
         child = getattr(value, name)
+        if field.description:
+            yield from _comment(field.description, indent)
         if isinstance(child, BaseModel):
             yield f"{indent}{name}:"
             yield from _yaml_lines(child, indent + "  ")
             continue
-        if field.description:
-            yield from _comment(field.description, indent)
         yield f"{indent}{name}: {_scalar(child)}"
 
 
@@ -166,8 +172,12 @@ def _comment(text: str, indent: str) -> Iterator[str]:
 
 
 def _scalar(child: object) -> str:
-    plain = list(child) if isinstance(child, tuple) else child
+    plain = [_plain(entry) for entry in child] if isinstance(child, tuple) else child
     # YAML's writer takes U+0085 and its like for line breaks unless they are escaped
     readable = json.dumps(plain, ensure_ascii=False).isprintable()
     text = yaml.safe_dump(plain, default_flow_style=True, allow_unicode=readable, width=10**6)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _plain(entry: object) -> object:
+    return entry.model_dump(mode="json") if isinstance(entry, BaseModel) else entry

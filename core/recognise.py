@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import DataError, Problem
 from core.formats import FORMATS, Format, Match, RowError
-from core.places import expand
+from core.hub_spec import located
 from core.reading import BadLine, Line, read_rows
 
 LOOKED_AT = 200
@@ -42,7 +42,7 @@ def open_rows(
 ) -> Opened:
     """Recognise a file. Raises DataError, also for broken lines unless somebody takes them."""
     chosen = columns or {}
-    path = expand(path).expanduser().absolute()
+    path = located(path)
     lines = _good_lines(path, pass_over)
     head = tuple(itertools.islice(lines, LOOKED_AT))
     if not head:
@@ -68,12 +68,16 @@ def _good_lines(path: Path, pass_over: Callable[[BadLine], None] | None) -> Iter
 def _broken(path: Path, first: BadLine, rest: Iterable[Line | BadLine]) -> DataError:
     more = (line for line in rest if isinstance(line, BadLine))
     bad = [first, *itertools.islice(more, LISTED - 1)]
-    others = f" {len(bad) - 1:,} more lines are broken." if len(bad) > 1 else ""
+    others = f" {_more(len(bad) - 1)} broken." if len(bad) > 1 else ""
     return DataError(
         f"{path}: {first}.{others}",
         hint="Repair or remove these lines, then choose the file again.",
         problems=[Problem(level="blocker", where="data.path", text=str(line)) for line in bad],
     )
+
+
+def _more(count: int) -> str:
+    return "1 more line is" if count == 1 else f"{count:,} more lines are"
 
 
 def _recognise(
@@ -90,6 +94,13 @@ def _recognise(
     if not matches:
         raise _nothing_fits(path, formats, columns, head, chosen)
     return max(matches, key=lambda entry: entry[1].confidence)
+
+
+def alternatives(opened: Opened) -> dict[str, float]:
+    """The other formats that fit the first rows by their usual columns, and how well."""
+    rows = [line.row for line in opened.head]
+    others = ((f.name, f.match(rows, opened.columns)) for f in FORMATS if f is not opened.format)
+    return {name: match.confidence for name, match in others if match}
 
 
 def _named(name: str) -> Format:

@@ -6,9 +6,23 @@ from typing import Literal
 
 from core.value import Value
 
+LENGTHS = (512, 1024, 2048, 4096)
+"""Maximum lengths that people choose from."""
+
+
+class AtLength(Value):
+    """What another maximum length would do to the training rows."""
+
+    length: int
+    cut: int
+    untrained: int
+
 
 class TokenFacts(Value):
-    """Counted by the engine's own encoding at one maximum length, never guessed."""
+    """Counted by the engine's own encoding at one maximum length, never guessed.
+
+    Of a pair both conversations are counted, each with a length of its own.
+    """
 
     max_length: int
     rows: int
@@ -25,14 +39,19 @@ class TokenFacts(Value):
     """Training rows that are longer than `max_length`."""
     untrained: int = 0
     """Rows without a single trained token at this length: they teach nothing."""
-    untrained_lines: tuple[int, ...] = ()
-    """Where they stand in the file, the first twenty."""
+    untrained_lines: tuple[int | str, ...] = ()
+    """Where they stand, the first twenty: lines, or file:line behind the first dataset of a mix."""
+    ended: int = 0
+    """Rows whose last answer is whole, so that its end is learned."""
+    end_token: str = ""
+    """The last token that is learned, as text: the sign to stop."""
+    at_lengths: tuple[AtLength, ...] = ()
     template_note: str = ""
     """What was done to the chat template so that answers can be told from questions."""
 
     @property
     def mean(self) -> float:
-        """Average tokens of a training row."""
+        """Average tokens of a training row, or of both sides of a pair."""
         return self.tokens / self.rows if self.rows else 0.0
 
 
@@ -40,10 +59,15 @@ CHARACTERS_PER_TOKEN = 3.6
 """English text under common BPE vocabularies; used only until the engine has counted."""
 
 
+def token_guess(characters: float) -> int:
+    """Tokens of a row with so many characters, its template included."""
+    return round(characters / CHARACTERS_PER_TOKEN) + 12
+
+
 def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> TokenFacts:
     """A first figure from characters, for the second before the real count is there."""
-    mean = min(max_length, round(mean_chars / CHARACTERS_PER_TOKEN) + 12)
-    longest = round(max_chars / CHARACTERS_PER_TOKEN) + 12
+    mean = min(max_length, token_guess(mean_chars))
+    longest = token_guess(max_chars)
     return TokenFacts(
         max_length=max_length,
         rows=rows,
@@ -57,6 +81,8 @@ def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> Toke
 
 
 PieceKind = Literal["trained", "context", "cut"]
+AnswerSide = Literal["", "chosen", "rejected"]
+"""Which answer of a pair; empty where there is only one."""
 
 
 class Piece(Value):
@@ -67,9 +93,12 @@ class Piece(Value):
 
 
 class PreviewRow(Value):
-    """One row exactly as the model will see it."""
+    """One row exactly as the model will see it; a pair is shown as two."""
 
     line: int
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
+    answer: AnswerSide = ""
     pieces: tuple[Piece, ...]
 
 

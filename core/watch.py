@@ -12,10 +12,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core import launch
-from core.events import Evaluated, Event, Phase, Step, Warned
-from core.history import PHASES, History, Outcome
+from core import hub, launch
+from core.errors import HubError
+from core.events import Evaluated, Event, Phase, Preflight, Step, Warned
+from core.history import PHASES, History, Outcome, preflight_sentence
 from core.hub import Fetch
+from core.hub_spec import HubSpec
 from core.launch import Engine
 from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
@@ -34,8 +36,18 @@ def watch(run: RunDir, alive: Callable[[], bool], terminal: Terminal) -> History
     return story
 
 
+def bring(spec: HubSpec) -> None:
+    """Download a dataset unless it is here. Raises HubError."""
+    if not spec.folder.is_dir():
+        try:
+            with hub.fetch_data(spec) as download:
+                watch_fetch(download)
+        except HubError as error:
+            raise HubError(f"{spec}: {error}", hint=error.hint) from error
+
+
 def watch_fetch(download: Fetch) -> Path | None:
-    """Show a download to its end; returns the model's folder. Raises HubError."""
+    """Show a download to its end; returns its folder. Raises HubError."""
     with _bar(unit="B", unit_scale=True) as bar:
         for progress in download.progress():
             bar.total, bar.n = progress.total, progress.done
@@ -62,10 +74,14 @@ def _line(event: Event, story: History) -> str:
     match event:
         case Phase() if story.phase is None or event.name != story.phase.name:
             return f"{PHASES[event.name]} ..."
+        case Preflight():
+            return preflight_sentence(event)
         case Evaluated():
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
-            return f"  step {where}: held-out loss {event.loss:.4f}{best}"
+            right = event.reward_accuracy
+            pairs = "" if right is None else f", better answer preferred {right:.0%}"
+            return f"  step {where}: held-out loss {event.loss:.4f}{pairs}{best}"
         case Warned():
             return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
     return ""

@@ -9,7 +9,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.errors import ModelError
 
@@ -94,8 +94,7 @@ def read_header(file: Path) -> dict[str, Tensor]:
         size = file.stat().st_size
         with file.open("rb") as opened:
             length = _header_length(opened.read(8), size)
-            described = json.loads(opened.read(length))
-        tensors, end = _describe(described)
+            tensors, end = parse_header(opened.read(length))
         if 8 + length + end != size:
             raise ValueError(f"the tensors need {8 + length + end:,} bytes, the file has {size:,}")
     except OSError as error:
@@ -114,10 +113,11 @@ def _header_length(first: bytes, size: int) -> int:
     return length
 
 
-def _describe(described: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
+def parse_header(header: bytes) -> tuple[dict[str, Tensor], int]:
+    """The tensors a header describes, and the bytes they take. Raises what a damaged one causes."""
     tensors: dict[str, Tensor] = {}
     last = 0
-    for name, entry in described.items():
+    for name, entry in json.loads(header).items():
         if name != "__metadata__":
             tensor = Tensor(str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))
             start, end = entry["data_offsets"]

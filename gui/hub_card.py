@@ -29,6 +29,8 @@ class HubCard(Card):
 
     downloaded = Signal(str)
     """A model is complete on this computer: its Hub id."""
+    known = Signal(str)
+    """The shape of a model is known: its Hub id."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("From the Hugging Face Hub", parent)
@@ -57,7 +59,9 @@ class HubCard(Card):
         self.get.clicked.connect(self.download)
         self.stop = QuietButton("Cancel", "x")
         self.stop.clicked.connect(self.cancel)
-        self.body.addLayout(row(self.get, self.stop))
+        self.plan = QuietButton("Plan without downloading", "memory-stick")
+        self.plan.clicked.connect(self.read_shape)
+        self.body.addLayout(row(self.get, self.stop, self.plan))
         for widget in (self.progress, self.status, self.notice, self.stop):
             widget.hide()
         application = QApplication.instance()
@@ -110,6 +114,20 @@ class HubCard(Card):
         self._say("" if found else "The Hub knows no text model by that name.")
         self._update()
 
+    def read_shape(self) -> None:
+        """Ask for what a plan needs: some kilobytes."""
+        model_id = self.chosen()
+        if not model_id:
+            return
+        self.notice.hide()
+        self._say(f"Reading the shape of {model_id} …")
+        task = Task(self, lambda: hub.shape(model_id))
+        task.then(lambda _: self._shape_known(model_id)).failed(self._failed).start()
+
+    def _shape_known(self, model_id: str) -> None:
+        self._say("")
+        self.known.emit(model_id)
+
     def download(self) -> None:
         """Fetch the chosen model; what was fetched before is kept."""
         model_id = self.chosen()
@@ -161,6 +179,7 @@ class HubCard(Card):
         self.progress.setVisible(busy)
         self.stop.setVisible(busy)
         self.get.setEnabled(bool(self.chosen()) and not busy)
+        self.plan.setEnabled(bool(self.chosen()))
         chosen = self.chosen()
         why = "" if chosen else "Choose a result, or type a full id such as owner/name."
         self.get.setToolTip(tip(why))

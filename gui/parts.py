@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from PySide6.QtCore import QSize, Qt
+from PySide6.QtCore import QPoint, QSize, Qt, QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -17,6 +19,8 @@ from PySide6.QtWidgets import (
 from gui import theme
 from gui.widgets import Chip, Level, LinkButton, PlainLabel
 
+_ABOVE = 60
+"""Pixels of the page that stay above what is revealed."""
 LEVELS: dict[str, Level] = {"blocker": "bad", "warning": "warn", "tip": "note"}
 
 
@@ -139,6 +143,32 @@ class Pile(QWidget):
         self.setVisible(bool(widgets))
 
 
+class WhenSeen(QWidget):
+    """Something costly to draw: drawn when it is seen, and only then."""
+
+    _stale = True
+
+    def refresh(self) -> None:
+        """What is shown changed: draw it now, or once this is seen."""
+        self._stale = True
+        if self.isVisible():
+            self._catch_up()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Catch up with what changed meanwhile."""
+        super().showEvent(event)
+        if self._stale:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._stale = False
+        self.draw()
+
+    def draw(self) -> None:
+        """Show what there is now."""
+        raise NotImplementedError
+
+
 class Disclosure(QWidget):
     """A line that unfolds what most people do not need."""
 
@@ -160,6 +190,21 @@ class Disclosure(QWidget):
         self.button.setChecked(open)
         theme.set_icon(self.button, "chevron-down" if open else "chevron-right", "accent", 16)
         self.content.setVisible(open)
+
+
+def reveal(widget: QWidget) -> None:
+    """Scroll the page to a widget, once the layout has settled."""
+
+    def scroll() -> None:
+        area = widget.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        sheet = area.widget() if area is not None else None
+        if area is not None and sheet is not None:
+            top = widget.mapTo(sheet, QPoint(0, 0)).y()
+            area.verticalScrollBar().setValue(top - _ABOVE)
+
+    QTimer.singleShot(0, widget, scroll)
 
 
 def clear(holder: QWidget) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from core import dataset, launch, models
+from core import launch, mixing
+from core.catalog import Gpu, look
 from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
+from core.exact import trace
 from core.machine import Machine
+from core.memory.correction import recall
+from core.memory.traced import Exact, Request
+from core.offers import planned_for
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe
+from core.settle import setup_of
 from core.tokens import Preview
 from gui.background import Task
 
@@ -33,11 +38,14 @@ class Session(QObject):
     """A model or dataset cannot be used: "model" or "data", CoreError or None when it is fine."""
     previewed = Signal(object)
     """Rows as the model will see them (Preview), or a CoreError."""
+    untraced = Signal(object)
+    """The step could not be traced (CoreError)."""
 
     def __init__(self, machine: Machine, recipe: Recipe, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.recipe = recipe
-        self.facts = Facts(machine=machine)
+        self.machine = machine
+        self.facts = Facts(machine=machine, corrections=recall(machine))
         self.plan: Plan = make_plan(recipe, self.facts)
         self.preview: Preview | CoreError | None = None
         self.troubles: dict[str, CoreError] = {}
@@ -128,31 +136,69 @@ class Session(QObject):
         self._look_at_model()
         self._replan()
 
+    def plan_for(self, gpu: Gpu | None) -> None:
+        """Plan for a GPU that is not here; None plans for this computer again."""
+        machine = planned_for(self.machine, gpu) if gpu else self.machine
+        self.facts = self.facts.model_copy(update={"machine": machine})
+        self._replan()
+
+    @property
+    def tracing(self) -> bool:
+        """Whether a step is being traced right now."""
+        return "trace" in self._tasks
+
+    def trace(self) -> None:
+        """Trace the step of the recipe as it is now; the plan takes the figures over."""
+        model, adaptation = self.facts.model, self.recipe.adaptation
+        if model is None:
+            return
+        setup = setup_of(self.recipe, self.facts)
+        request = Request(model=model.path, adaptation=adaptation, setup=setup)
+        task = Task(self, lambda: Exact(request=request, found=trace(model, adaptation, setup)))
+        self._forget("trace")
+        self._tasks["trace"] = task.then(self._traced).failed(self._untraced).start()
+        self._replan()
+
+    def _traced(self, exact: Exact) -> None:
+        self._tasks.pop("trace", None)
+        self.facts = self.facts.model_copy(update={"exact": exact})
+        self._replan()
+
+    def _untraced(self, error: CoreError) -> None:
+        self._tasks.pop("trace", None)
+        self.untraced.emit(error)
+        self._replan()
+
+    def read_again(self) -> None:
+        """The dataset's files are not what they were."""
+        self._look_at_data()
+        self._replan()
+
     def _look_at_model(self) -> None:
         """Reading headers takes milliseconds, so this needs no background."""
         self.facts = self.facts.model_copy(update={"model": None, "tokens": None})
         self._say("model", None)
         try:
             if self.recipe.model:
-                facts = models.look(models.resolve(self.recipe.model))
+                facts = look(self.recipe.model)
                 self.facts = self.facts.model_copy(update={"model": facts})
         except ModelError as error:
             self._say("model", error)
         self._recount()
 
     def _look_at_data(self) -> None:
-        self.facts = self.facts.model_copy(update={"data": None, "heldout": None})
+        self.facts = self.facts.model_copy(update=dict(mixing.Looked()))
         self._say("data", None)
         self._recount()
         data = self.recipe.data
         self._forget("data")
         if not data.path:
             return
-        task = Task(self, lambda: _inspect(data.path, data.heldout, data.format, data.columns))
+        task = Task(self, lambda: mixing.look(data))
         self._tasks["data"] = task.then(self._data_known).failed(self._data_bad).start()
 
-    def _data_known(self, found: tuple[dataset.DataFacts, dataset.DataFacts | None]) -> None:
-        self.facts = self.facts.model_copy(update={"data": found[0], "heldout": found[1]})
+    def _data_known(self, found: mixing.Looked) -> None:
+        self.facts = self.facts.model_copy(update=dict(found))
         self._tasks.pop("data", None)
         self._say("data", None)
         self._recount()
@@ -179,7 +225,7 @@ class Session(QObject):
         self.preview = None
         self._forget("count")
         self._counting.stop()
-        if self.facts.model and self.facts.data:
+        if self.facts.model and self.facts.model.here and self.facts.data:
             self._counting.start()
 
     def _count(self) -> None:
@@ -216,14 +262,6 @@ def _read_by(recipe: Recipe) -> Data:
     return recipe.data.model_copy(update={"heldout_share": 0.0})
 
 
-def _counted_by(recipe: Recipe) -> tuple[int, int, float]:
+def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None]:
     """What decides the counts besides model and data: where rows are cut, which are held out."""
     return recipe.training.max_length, recipe.training.seed, recipe.data.heldout_share
-
-
-def _inspect(
-    path: str, heldout: str, format: str, columns: dict[str, str]
-) -> tuple[dataset.DataFacts, dataset.DataFacts | None]:
-    found = dataset.inspect_data(Path(path), format=format, columns=columns)
-    kept = dataset.inspect_data(Path(heldout), format=format, columns=columns) if heldout else None
-    return found, kept

@@ -19,6 +19,7 @@ from core.numbers import show_bytes, show_count, show_duration
 from core.plan import Plan
 from gui import theme
 from gui.text import tip
+from gui.verdict import judge, method
 from gui.widgets import (
     Chip,
     FixButton,
@@ -144,7 +145,8 @@ class MemoryGauge(QWidget):
         picture.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         line.addWidget(picture)
         line.addWidget(PlainLabel("Memory", "heading"), 1)
-        line.addWidget(Chip("estimate"))
+        self._method = Chip("estimate")
+        line.addWidget(self._method)
         self.hider = IconButton("panel-right", "Hide memory and problems")
         line.addWidget(self.hider)
         return line
@@ -157,7 +159,8 @@ class MemoryGauge(QWidget):
         said = f"{show_bytes(plan.needed)} needed of {show_bytes(plan.limit)}" if known else ""
         self._meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, said)
         self._list(plan.items)
-        self._judge(plan)
+        self._method.show_as(method(plan))
+        self.verdict.show_as(*judge(plan))
         self._note.setText(_note(plan))
         self._note.setVisible(bool(self._note.text()))
 
@@ -165,19 +168,6 @@ class MemoryGauge(QWidget):
         _clear(self._rows)
         for number, item in enumerate(items):
             self._rows.addWidget(_Row(number, item))
-
-    def _judge(self, plan: Plan) -> None:
-        spare = plan.limit - plan.needed
-        if not plan.items:
-            self.verdict.show_as("note", "Choose a model and a dataset to see what a run needs.")
-        elif not plan.limit:
-            self.verdict.show_as("note", "How much memory there is could not be read.")
-        elif spare < 0:
-            self.verdict.show_as("bad", f"Does not fit: {show_bytes(-spare)} too much.")
-        elif spare < 0.1 * plan.limit:
-            self.verdict.show_as("warn", f"Tight: only {show_bytes(spare)} spare.")
-        else:
-            self.verdict.show_as("ok", f"Fits, {show_bytes(spare)} spare.")
 
 
 class _Row(QWidget):
@@ -248,7 +238,6 @@ class _ProblemItem(QWidget):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(8)

@@ -40,6 +40,7 @@ QFrame[kind="notice"][level="ok"] { background: $ok_soft; }
 QFrame[kind="notice"][level="note"] { background: $accent_soft; }
 QFrame[kind="notice"][level="warn"] { background: $warn_soft; }
 QFrame[kind="notice"][level="bad"] { background: $bad_soft; }
+QFrame[kind="finding"] { background: transparent; border: none; border-top: 1px solid $line; }
 QLabel[kind="chip"] { background: $raised; color: $muted; border-radius: 9px;
     padding: 2px 9px; font-size: 11px; font-weight: 500; }
 QLabel[kind="chip"][level="ok"] { background: $ok_soft; color: $ok; }

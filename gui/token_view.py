@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QEvent
-from PySide6.QtGui import QColor, QFont, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QHBoxLayout, QPlainTextEdit, QWidget
+from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from core.tokens import PieceKind, PreviewRow
 from gui import theme
+from gui.fitted_text import FittedText, ink
 from gui.text import plain
 from gui.widgets import Chip, Level, PlainLabel
 
@@ -24,37 +24,27 @@ _KINDS: tuple[tuple[PieceKind, Level | None, str, str], ...] = (
 _LINES = {"trained": "underline", "context": "none", "cut": "line-through"}
 
 
-class TokenView(QPlainTextEdit):
+class TokenView(FittedText):
     """Token by token, in colour and in pattern, as plain text: nothing in it can be markup."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
         self._rows: tuple[PreviewRow, ...] = ()
-        self.setReadOnly(True)
-        self.setTabChangesFocus(True)
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self.setAccessibleName("Rows as the model sees them")
-        self.setUndoRedoEnabled(False)
+        super().__init__("Rows as the model sees them", parent)
 
     def show_rows(self, rows: Sequence[PreviewRow]) -> None:
         """Show rows one below the other."""
         self._rows = tuple(rows)
         self.setAccessibleDescription(" ".join(_summary(row) for row in rows))
-        self._draw()
+        self.draw()
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Colours are written into the text, so a change of theme writes it again."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._rows:
-            self._draw()
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Write all tokens."""
         self.clear()
         cursor = QTextCursor(self.document())
         for number, row in enumerate(self._rows):
             if number:
                 cursor.insertBlock(_spaced())
-            cursor.insertText(_summary(row), _heading())
+            cursor.insertText(_summary(row), ink("muted", bold=True))
             cursor.insertBlock(QTextBlockFormat())
             self._insert(cursor, row)
         self.moveCursor(QTextCursor.MoveOperation.Start)
@@ -64,10 +54,12 @@ class TokenView(QPlainTextEdit):
         room = MOST_LETTERS
         for place, piece in enumerate(row.pieces):
             text = visible(piece.text)
+            if place == len(row.pieces) - 1:
+                text = text.removesuffix("\n")
             room -= len(text)
             if room < 0:
                 left = len(row.pieces) - place
-                cursor.insertText(f" … and {left:,} more tokens", _heading())
+                cursor.insertText(f" … and {left:,} more tokens", ink("muted", bold=True))
                 return
             cursor.insertText(text, formats[piece.kind, bool(place % 2)])
 
@@ -95,17 +87,11 @@ def visible(text: str) -> str:
 def _summary(row: PreviewRow) -> str:
     counts = {kind: sum(piece.kind == kind for piece in row.pieces) for kind, *_ in _KINDS}
     cut = f", {counts['cut']:,} cut off" if counts["cut"] else ""
+    side = f", {row.answer} answer" if row.answer else ""
     return (
-        f"Line {row.line:,}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
+        f"Line {row.line:,}{side}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
         f"{counts['context']:,} only read{cut}."
     )
-
-
-def _heading() -> QTextCharFormat:
-    style = QTextCharFormat()
-    style.setForeground(QColor(theme.current().muted))
-    style.setFontWeight(QFont.Weight.DemiBold)
-    return style
 
 
 def _spaced() -> QTextBlockFormat:

@@ -58,7 +58,16 @@ LIGHT = Theme(
     bad="#b3261e",
     bad_soft="#fce9e7",
     track="#e7e9ef",
-    series=("#3a57d6", "#0e9f6e", "#e0820a", "#a83bc4", "#7a828e", "#0b8fb3"),
+    series=(
+        "#3a57d6",
+        "#0e9f6e",
+        "#e0820a",
+        "#a83bc4",
+        "#7a828e",
+        "#0b8fb3",
+        "#c2334d",
+        "#8a6a12",
+    ),
 )
 
 DARK = Theme(
@@ -81,5 +90,14 @@ DARK = Theme(
     bad="#ff8a80",
     bad_soft="#40201e",
     track="#262b34",
-    series=("#7d93ff", "#34d399", "#ffb454", "#d884f0", "#8b93a1", "#4cc9ec"),
+    series=(
+        "#7d93ff",
+        "#34d399",
+        "#ffb454",
+        "#d884f0",
+        "#8b93a1",
+        "#4cc9ec",
+        "#ff8095",
+        "#d6b656",
+    ),
 )

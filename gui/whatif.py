@@ -6,14 +6,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt, Slot
-from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSlider, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QSlider
 
 from core.numbers import show_bytes
 from core.plan import Plan
 from core.recipe import Recipe
-from core.whatif import BATCH, LENGTH, curve, largest
+from core.settle import setup_of
+from core.whatif import BATCH, LENGTH, curve, largest, setup_at, value_of
 from gui.curves import Series
+from gui.parts import WhenSeen
 from gui.plots import Line, Plot
 from gui.session import Session
 from gui.widgets import Card, FixButton, PlainLabel
@@ -21,6 +22,8 @@ from gui.widgets import Card, FixButton, PlainLabel
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_768)
 TOP_BATCH = 1024
+OFF = 2
+"""Points that need more than so many devices would press the others flat."""
 
 
 class Axis(Card):
@@ -60,15 +63,18 @@ class Axis(Card):
 
     def show_values(self, recipe: Recipe, plan: Plan, values: Sequence[int], top: int) -> None:
         """Draw the curve of a plan, and where the recipe stands on it."""
-        chosen = int(recipe.get(self.path))
+        chosen = value_of(recipe, self.session.facts, self.path)
         self._values = tuple(sorted({*values, chosen}))
         self._show_slider(chosen)
-        series = Series()
-        for value, needed in curve(recipe, self.session.facts, self.path, self._values):
-            series.append(value, needed)
+        series, facts = Series(), self.session.facts
+        recomputed = setup_of(recipe, facts).checkpointing
+        fixed = recipe.edit("training.checkpointing", "on" if recomputed else "off")
+        for value, needed in curve(fixed, facts, self.path, self._values):
+            if value <= chosen or needed <= OFF * plan.limit:
+                series.append(value, needed)
         limit = (float(plan.limit), "There are") if plan.limit else None
         self.plot.draw({"needed": series}, limit)
-        self._show_most(recipe, chosen, top)
+        self._show_most(recipe, chosen, top, recomputed=recomputed)
 
     def _show_slider(self, chosen: int) -> None:
         self.slider.blockSignals(True)
@@ -78,9 +84,13 @@ class Axis(Card):
         self.value.setText(f"{chosen:,}")
         self.slider.setAccessibleDescription(f"{self._unit} {chosen:,}")
 
-    def _show_most(self, recipe: Recipe, chosen: int, top: int) -> None:
-        self._most = largest(recipe, self.session.facts, self.path, top)
+    def _show_most(self, recipe: Recipe, chosen: int, top: int, *, recomputed: bool) -> None:
+        facts = self.session.facts
+        self._most = largest(recipe, facts, self.path, top)
         more = " or more" if self._most == top else ""
+        if self._most and not recomputed:
+            there = setup_at(recipe, facts, self.path, self._most)
+            more += ", with activations recomputed" if there.checkpointing else ""
         self.most.setText(
             f"Largest that fits: {self._most:,}{more}." if self._most else "None fits."
         )
@@ -96,12 +106,12 @@ class Axis(Card):
         self.session.edit(self.path, self._most)
 
 
-class WhatIf(QWidget):
-    """Batch and length, side by side. Nothing is computed while the page is hidden."""
+class WhatIf(WhenSeen):
+    """Batch and length, side by side."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
-        self._session, self._stale = session, True
+        self._session = session
         self.batch = Axis(session, "Memory by batch", "Batch", BATCH)
         self.length = Axis(session, "Memory by length", "Length", LENGTH)
         grid = QGridLayout(self)
@@ -111,23 +121,11 @@ class WhatIf(QWidget):
             grid.addWidget(axis, 0, column)
             grid.setColumnStretch(column, 1)
 
-    def show_plan(self) -> None:
-        """The plan changed: draw it now, or once the page is seen."""
-        self._stale = True
-        if self.isVisible():
-            self._draw()
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Catch up with what changed meanwhile."""
-        super().showEvent(event)
-        if self._stale:
-            self._draw()
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Both curves of the plan, once there is one."""
         recipe, plan, model = self._session.recipe, self._session.plan, self._session.facts.model
         if model is None or not plan.items:
             return
-        self._stale = False
         self.batch.show_values(recipe, plan, BATCHES, TOP_BATCH)
         top = model.context or LENGTHS[-1]
         lengths = [length for length in LENGTHS if length <= top]

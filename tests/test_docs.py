@@ -9,6 +9,7 @@ import pytest
 
 from core import __version__
 from core.cli import SUBCOMMANDS
+from core.objectives import DPO
 from core.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +24,11 @@ def test_the_documented_recipe_is_the_one_that_is_written() -> None:
     block = re.search(r"```yaml\n(.*?)```", text("docs/recipe.md"), re.S)
     assert block is not None
     assert block[1] == Recipe().to_yaml()
+
+
+def test_the_documented_pairs_are_the_ones_that_are_written() -> None:
+    block = re.findall(r"```yaml\n(.*?)```", text("docs/recipe.md"), re.S)[1]
+    assert block in Recipe(objective=DPO()).to_yaml()
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS)

@@ -20,7 +20,7 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
-value
+value sizing
 errors
 numbers events places yamls
 machine weights hub_wire
@@ -29,22 +29,34 @@ models formats
 adapt objectives choices
 recipe catalog
 reading findings jsonl
+copies hub_spec
 recognise
 dataset tokens history
+mixing
 doctor
 checkup
 mending
 parting
+origins excerpts
 memory
+draft
+portions
+pace
 settle
 problems
 plan
-whatif rundir hub hub_wire
+offers whatif rundir hub hub_files
+hub_data
+fetch_shape
 fetch
+asking
 launch
+exact
 terminal
-describe watch
+describe plan_text watch
+plan_page
 commands data_commands
+preflight
 planning
 cli
 __main__

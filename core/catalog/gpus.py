@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,17 +72,48 @@ def gpus() -> tuple[Gpu, ...]:
 
     Raises CoreError that names the file, the entry and the field at fault.
     """
+    own = data_home() / "catalog" / "gpus.yaml"
+    return _read(own, own.stat().st_mtime_ns if own.is_file() else None)
+
+
+@functools.lru_cache(maxsize=1)
+def _read(own: Path, changed: int | None) -> tuple[Gpu, ...]:
     ours = read(resources() / "catalog" / "gpus.yaml")
     listed = _gpus(resources() / "catalog" / "gpus.yaml", ours, {})
-    own = data_home() / "catalog" / "gpus.yaml"
-    if own.is_file():
-        listed |= _gpus(own, read(own), section(own, ours, "sources", dict))
+    if changed is not None:
+        own_entries = read(own)
+        listed |= _gpus(own, own_entries, section(own, ours, "sources", dict))
     return tuple(listed.values())
 
 
 def find_gpu(name: str) -> Gpu:
     """A GPU by name or alias, in any case. Raises CoreError with the nearest names."""
     return find(name, gpus(), "GPU")
+
+
+_VARIANTS = {"ti", "super", "ada", "laptop", "max", "mobile", "d", "pcie"}
+"""Words of a driver's name that make it another card."""
+_SAME_MEMORY = 0.08
+
+
+def recognise_gpu(name: str, total: int) -> Gpu | None:
+    """The entry of a card as its driver calls it, None when unsure; `total` is its memory."""
+    words = _words(name)
+    known = [
+        gpu
+        for gpu in gpus()
+        if abs(gpu.vram_bytes / total - 1) < _SAME_MEMORY
+        and _words(gpu.name) <= words
+        and words & _VARIANTS == _words(gpu.name) & _VARIANTS
+    ]
+    return known[0] if len(known) == 1 else None
+
+
+@functools.cache
+def _words(name: str) -> set[str]:
+    """What tells cards apart; memory is compared as a number, and SXM is a usual socket."""
+    words = re.split(r"[^a-z0-9]+", name.casefold())
+    return {word for word in words if word and not re.fullmatch(r"\d+gb|sxm\d?", word)}
 
 
 def _gpus(path: Path, found: dict[str, Any], known: dict[str, Any]) -> dict[str, Gpu]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from core import models as models_here
 from core.catalog import shapes
 from core.catalog.entries import Named, called, check, fault, find, read, section
 from core.catalog.shapes import Family, Shape
+from core.errors import CoreError, ModelError
 from core.models import ModelFacts, hub_folder
 from core.places import resources
 
@@ -38,10 +41,9 @@ class CatalogModel(Named):
         """Parameters that follow from the shape."""
         return shapes.parameters(self.shape, self.family)
 
-    @property
-    def active(self) -> int:
-        """Parameters that one token passes through; fewer than all in a mixture of experts."""
-        return shapes.active(self.shape, self.family)
+    def config(self) -> dict[str, Any]:
+        """What its config.json says of its shape, enough to build the model."""
+        return shapes.config(self.shape, self.family)
 
     def facts(self) -> ModelFacts:
         """What `core.models.look` would find, were the model downloaded; no chat template."""
@@ -68,6 +70,7 @@ class CatalogModel(Named):
             experts=shape.num_experts,
             experts_used=shape.num_experts_per_tok,
             expert_width=shape.moe_intermediate_size,
+            here=False,
         )
 
 
@@ -94,3 +97,18 @@ def _model(path: Path, raw: dict[str, Any], name: str, families: dict[str, Famil
 def find_model(name: str) -> CatalogModel:
     """A model by name, alias or Hub id, in any case. Raises CoreError with the nearest names."""
     return find(name, models(), "model")
+
+
+def look(name: str) -> ModelFacts:
+    """A model on this computer, else one whose shape the Hub or the catalogue told.
+
+    Raises ModelError.
+    """
+    try:
+        return models_here.look(models_here.resolve(name))
+    except ModelError:
+        if models_here.is_hub_id(name) and (told := models_here.look_at_shape(name)):
+            return told
+        with contextlib.suppress(CoreError):
+            return find_model(name).facts()
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Family(Value):
     """Rows that a table of learned positions has beyond the context."""
     transposed: bool = False
     """Whether weights are stored inputs first (GPT-2's Conv1D)."""
+    renamed: dict[str, str] = Field({})
+    """Keys that its config.json spells in its own way."""
 
 
 class Shape(Value):
@@ -62,6 +64,15 @@ class Shape(Value):
     def embedding(self) -> int:
         """Numbers of the token embedding."""
         return self.vocab_size * self.hidden_size
+
+
+def config(shape: Shape, family: Family) -> dict[str, Any]:
+    """What a config.json of this shape says."""
+    said = {k: v for k, v in shape.model_dump().items() if v or k not in _OPTIONAL}
+    return {family.renamed.get(key, key): value for key, value in said.items()}
+
+
+_OPTIONAL = {name for name, field in Shape.model_fields.items() if field.default == 0}
 
 
 def attention_shapes(shape: Shape, family: Family) -> dict[str, tuple[int, int]]:
@@ -95,31 +106,23 @@ def linear_shapes(shape: Shape, family: Family) -> dict[str, tuple[int, int]]:
     return attention_shapes(shape, family) | (mlp_shapes(shape, family, inner) if inner else {})
 
 
-def parameters(shape: Shape, family: Family, *, experts: int | None = None) -> int:
-    """All numbers of the model, or those in use when only so many experts run."""
-    running = shape.num_experts if experts is None else experts
-    return shape.num_hidden_layers * _layer(shape, family, running) + _ends(shape, family)
+def parameters(shape: Shape, family: Family) -> int:
+    """All numbers of the model."""
+    return shape.num_hidden_layers * _layer(shape, family) + _ends(shape, family)
 
 
-def active(shape: Shape, family: Family) -> int:
-    """Numbers that one token passes through: of many experts only the chosen ones."""
-    return parameters(shape, family, experts=shape.num_experts_per_tok)
-
-
-def _layer(shape: Shape, family: Family, experts: int) -> int:
+def _layer(shape: Shape, family: Family) -> int:
     matrices = sum(rows * columns for rows, columns in linear_shapes(shape, family).values())
-    return (
-        matrices + _experts(shape, family, experts) + _biases(shape, family) + _norms(shape, family)
-    )
+    return matrices + _experts(shape, family) + _biases(shape, family) + _norms(shape, family)
 
 
-def _experts(shape: Shape, family: Family, experts: int) -> int:
+def _experts(shape: Shape, family: Family) -> int:
     """Routed experts and their router."""
     inner = shape.moe_intermediate_size
     sizes = mlp_shapes(shape, family, inner).values()
     bias = (2 * inner + shape.hidden_size) * ("mlp" in family.bias)
     router = shape.hidden_size * shape.num_experts
-    return router + experts * (sum(rows * columns for rows, columns in sizes) + bias)
+    return router + shape.num_experts * (sum(rows * columns for rows, columns in sizes) + bias)
 
 
 def _biases(shape: Shape, family: Family) -> int:

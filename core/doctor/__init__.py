@@ -1,6 +1,6 @@
 """The dataset doctor: everything that can be wrong with rows that could be used."""
 
-from core.doctor.balance import Balance
+from core.doctor.balance import Balance, usual_category
 from core.doctor.base import Ask, Check, Seen
 from core.doctor.boilerplate import Boilerplate
 from core.doctor.contamination import Contamination
@@ -40,4 +40,13 @@ CHECKS: tuple[type[Check], ...] = (
 )
 """Every check, the gravest first; the doctor's findings come in this order."""
 
-__all__ = ["CHECKS", "Ask", "Check", "Contamination", "Leakage", "Seen", "verdict"]
+__all__ = [
+    "CHECKS",
+    "Ask",
+    "Check",
+    "Contamination",
+    "Leakage",
+    "Seen",
+    "usual_category",
+    "verdict",
+]

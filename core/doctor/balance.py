@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from core.doctor.base import Ask, Check, Seen
 from core.findings import KEPT, DataFinding
@@ -22,14 +22,13 @@ class Balance(Check):
     """The spread over a column, as the entropy of its values: 1 is even, 0 is one value only."""
 
     code = "imbalance"
+    title = "Uneven categories"
     what = "are in the rarest category"
     why = "What is rare is learned badly. Add rows of the rare categories, or thin out the others."
 
     def __init__(self, ask: Ask) -> None:
         super().__init__(ask)
-        used = set(ask.mapping.values())
-        usual = next((c for c in ask.columns if c.lower() in USUAL and c not in used), "")
-        self._column = ask.category or usual
+        self._column = ask.category or usual_category(ask.columns, ask.mapping)
         self._counts: dict[str, int] = {}
         self._first: dict[str, array[int]] = {}
 
@@ -62,7 +61,15 @@ class Balance(Check):
             self.lines = self._first[least]
             yield self.finding(text).model_copy(update={"count": few})
         elif self.ask.category:
-            yield DataFinding(code="balance", severity="note", count=total, text=f"{text}.")
+            yield DataFinding(
+                code="balance", severity="note", title=self.title, count=total, text=f"{text}."
+            )
+
+
+def usual_category(columns: Iterable[str], mapping: Mapping[str, str]) -> str:
+    """The column that is a category by its name and plays no other part; empty without one."""
+    used = set(mapping.values())
+    return next((c for c in columns if c.lower() in USUAL and c not in used), "")
 
 
 def _entropy(counts: Iterable[int]) -> float:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.findings import DataFinding, Severity, Survey, count_rows
+from core.findings import DataFinding, Severity, Survey, say_of
 from core.formats import Message
 
 
@@ -23,6 +23,8 @@ class Ask:
     """Column whose values should be balanced."""
     heldout: Path | None = None
     """Questions that will be measured on."""
+    heldout_format: str = "auto"
+    heldout_columns: Mapping[str, str] = field(default_factory=dict)
     benchmarks: tuple[Path, ...] = ()
     """Files whose texts must not be learned."""
     ngram: int = 13
@@ -60,6 +62,8 @@ class Check:
     """One thing that can be wrong with a dataset. One file and one entry in CHECKS add another."""
 
     code: ClassVar[str]
+    title: ClassVar[str]
+    """What it is called, in a few words."""
     severity: ClassVar[Severity] = "warning"
     what: ClassVar[str]
     """Goes on after "7 rows"."""
@@ -73,6 +77,8 @@ class Check:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self.lines: Sequence[int] = array("q")
+        self.partners: Sequence[int] = ()
+        """For each of `lines` the earlier line it belongs to, where there is one."""
 
     def look(self, seen: Seen) -> None:
         """Take in one row."""
@@ -89,13 +95,14 @@ class Check:
     def findings(self) -> Iterator[DataFinding]:
         """What was found; nothing when all is well."""
         if len(self.lines):
-            yield self.finding(f"{count_rows(self.lines)} {self.what}")
+            yield self.finding(say_of(self.lines, self.what))
 
     def finding(self, text: str) -> DataFinding:
         """A finding over the rows at fault."""
         return DataFinding.over(
-            self.code, self.severity, self.lines, text, self.fix, self.why, mendable=bool(self.fix)
-        )
+            self.code, self.severity, self.lines, text, self.fix, self.why, title=self.title,
+            partners=self.partners, mendable=bool(self.fix),
+        )  # fmt: skip
 
     def mend(self, text: str, *, answer: bool) -> str:
         """The text as it should be; the fix of checks that change texts."""

@@ -26,7 +26,8 @@ class Boilerplate(Check):
     """Answers with the usual phrases of chat services round them."""
 
     code = "boilerplate"
-    what = "begin or end with a stock phrase of a chat service"
+    title = "Stock phrases"
+    what = "have a stock phrase of a chat service at the beginning or the end"
     why = "The model learns the phrase first, because it stands in every such answer."
     fix = "Cuts the phrase off and keeps the answer."
 

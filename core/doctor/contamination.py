@@ -11,7 +11,7 @@ from core.doctor.base import Ask, Check, Seen
 from core.doctor.rolling import windows
 from core.errors import DataError
 from core.findings import Survey
-from core.places import expand
+from core.hub_spec import located
 from core.reading import BadLine, read_rows
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Contamination(Check):
     """
 
     code = "contamination"
+    title = "Passages of a benchmark"
     what = "hold a passage of the benchmark"
     why = (
         "A model that has learned the benchmark scores on it by memory. Compared are runs of words "
@@ -96,7 +97,7 @@ class Contamination(Check):
 
 def _texts(path: str) -> Iterator[str]:
     """Every text of every row: a benchmark may be built in any way."""
-    for line in read_rows(expand(path).expanduser().absolute()):
+    for line in read_rows(located(path)):
         if isinstance(line, BadLine):
             raise DataError(f"{path}: {line}.", hint="Repair or remove this line.")
         yield from _strings(line.row)

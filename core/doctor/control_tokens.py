@@ -15,7 +15,8 @@ class ControlTokens(Check):
     """Texts with <|im_end|>, [INST] and the like, which a tokenizer takes for its own signs."""
 
     code = "control_tokens"
-    what = "hold signs of a chat template in their texts"
+    title = "Signs of chat templates"
+    what = "hold signs of a chat template in the text"
     why = (
         "A tokenizer may take them for the real ones: roles change in the middle of a message, or "
         "an answer ends early. Often they are remains of an export."

@@ -15,7 +15,8 @@ class HollowAnswers(Check):
     """Answers such as TODO, null, ... or [insert answer]."""
 
     code = "hollow_answers"
-    what = "have a place-holder as their answer"
+    title = "Place-holder answers"
+    what = "have a place-holder as answer"
     why = "The model would learn to answer with it."
     fix = "Leaves them out."
     drops = True

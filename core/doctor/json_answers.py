@@ -11,6 +11,7 @@ class JsonAnswers(Check):
     """When most answers are JSON objects or lists, the others are mistakes."""
 
     code = "json_answers"
+    title = "Broken JSON answers"
     what = "have an answer that is not valid JSON, as most others are"
     why = "A program that reads the model's answers fails on what is learned from these."
     fix = "Leaves them out."

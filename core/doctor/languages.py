@@ -68,6 +68,7 @@ class Languages(Check):
     """Rows in another language than most."""
 
     code = "languages"
+    title = "Other languages"
     what = "are in another language than most"
     why = (
         "A few rows in another language make the model switch at the wrong moment. Told by script "

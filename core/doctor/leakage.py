@@ -13,6 +13,7 @@ class Leakage(Check):
     """Questions that stand, word by word or nearly so, in the file that will be measured on."""
 
     code = "leakage"
+    title = "Questions of the held-out file"
     what = "ask what the held-out file asks, word by word or nearly so"
     why = "A score on questions that were trained measures memory, not skill."
     fix = "Leaves them out of this file."
@@ -22,7 +23,7 @@ class Leakage(Check):
         super().__init__(ask)
         self._sketches = Sketches()
         if ask.heldout is not None:
-            held = open_rows(ask.heldout)
+            held = open_rows(ask.heldout, ask.heldout_format, ask.heldout_columns)
             for example, row in usable(held, Survey(held.columns, held.match.mapping)):
                 self._sketches.add(-1, Seen(example.line, example.messages, row).question)
         self._held = len(self._sketches.numbers)

@@ -17,6 +17,7 @@ class Lengths(Check):
     """Outliers in the number of characters, on a logarithmic scale."""
 
     code = "length_outliers"
+    title = "Unusual lengths"
     what = "are far longer or shorter than the others"
     why = (
         "Long rows cost memory and are cut off, very short ones are often mistakes of an export. "

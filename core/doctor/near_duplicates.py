@@ -11,6 +11,7 @@ class NearDuplicates(Check):
     """Rows whose whole text is nearly that of an earlier row; copies are counted elsewhere."""
 
     code = "near_duplicates"
+    title = "Near-duplicates"
     what = "nearly repeat an earlier row"
     why = (
         "They count several times and are learned by heart; split over training and measuring "
@@ -30,12 +31,12 @@ class NearDuplicates(Check):
     def conclude(self, survey: Survey) -> None:
         """Form clusters."""
         copies = set(survey.repeated)
-        pairs = zip(self._sketches.numbers, self._sketches.clusters().tolist(), strict=True)
-        self.lines = array(
-            "q",
-            [
-                line
-                for place, (line, first) in enumerate(pairs)
-                if first != place and line not in copies
-            ],
-        )
+        numbers = self._sketches.numbers
+        pairs = zip(numbers, self._sketches.clusters().tolist(), strict=True)
+        found = [
+            (line, numbers[first])
+            for place, (line, first) in enumerate(pairs)
+            if first != place and line not in copies
+        ]
+        self.lines = array("q", [line for line, _ in found])
+        self.partners = array("q", [first for _, first in found])

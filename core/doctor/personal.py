@@ -25,6 +25,7 @@ class PersonalData(Check):
     """Addresses and numbers of people; check digits are verified where there are any."""
 
     code = "personal_data"
+    title = "Personal data"
     what = "hold a mail address, a telephone, bank account or credit card number"
     why = "A model recites what it has learned, and you may not be allowed to pass it on."
     fix = "Puts [EMAIL], [PHONE], [IBAN] or [CARD] in its place."

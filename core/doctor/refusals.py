@@ -28,6 +28,7 @@ class Refusals(Check):
     """Answers that begin by declining."""
 
     code = "refusals"
+    title = "Refusals"
     what = "refuse to answer"
     why = (
         "A few hundred of them teach a model to refuse harmless questions too. Keep them only if "

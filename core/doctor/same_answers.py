@@ -14,6 +14,7 @@ class SameAnswers(Check):
     """Long answers that are given word by word to several questions."""
 
     code = "same_answers_often"
+    title = "One answer to many questions"
     what = f"give the same long answer as at least {OFTEN - 1} other rows"
     why = "The model learns to say it whatever is asked. Write answers that fit their questions."
 

@@ -30,6 +30,7 @@ class Secrets(Check):
     """Keys that give access to something."""
 
     code = "secrets"
+    title = "Keys and tokens"
     what = "hold what looks like a key or token of a service"
     why = "A model recites what it has learned: whoever can ask it can use the key. Revoke it, too."
     fix = "Puts [SECRET] in its place."

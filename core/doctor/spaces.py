@@ -7,6 +7,7 @@ class Spaces(Check):
     """Answers that begin or end in spaces or line breaks."""
 
     code = "spaces"
+    title = "Blanks round answers"
     what = "have spaces or line breaks at the beginning or the end of an answer"
     why = (
         "They are learned like any other letter: the model answers with them, or waits for them "

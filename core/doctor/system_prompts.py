@@ -36,6 +36,7 @@ class SystemPrompts(Check):
     """Most rows have one system message, some another or none."""
 
     code = "system_prompts"
+    title = "Different system messages"
     what = "have another system message than most, or none"
     why = (
         "In use the model gets one of them; what was learned under the others is harder to call "
@@ -67,6 +68,7 @@ class QuestionInSystem(Check):
     """The question was taken for the system message, and what stands for it says little."""
 
     code = "question_in_system"
+    title = "Question in the system message"
     what = "have a system message of their own, while what the user says is nearly always the same"
     why = (
         "It looks as if the question had been mapped to the system message: then the model learns "

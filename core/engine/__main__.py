@@ -1,5 +1,5 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
-`trace REQUEST REPLY` tells the memory of a step.
+`trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -45,6 +45,8 @@ def main(arguments: list[str]) -> int:
             return preview(Path(recipe), Path(reply), int(rows))
         case ["trace", request, reply]:
             return trace(Path(request), Path(reply))
+        case ["measure", request, reply]:
+            return measure(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -69,6 +71,10 @@ def _locked(folder: RunDir, serial: int) -> int:
         for fault in faults:
             voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
         _remember_place(folder)
+        if resumed is None:
+            from core.engine.preflight import preflight
+
+            preflight(folder, voice, wishes)
         voice.phase("importing")
         from core.engine.run import train
 
@@ -106,6 +112,19 @@ def preview(recipe: Path, reply: Path, rows: int) -> int:
 def trace(request: Path, reply: Path) -> int:
     """Write a Traced, or {"error", "hint"}, as JSON to `reply`."""
     return _answer(reply, lambda: answer(Request.model_validate_json(request.read_bytes())))
+
+
+def measure(request: Path, reply: Path) -> int:
+    """Write a Measured, or {"error", "hint"}, as JSON to `reply`; works in a folder beside it."""
+
+    def take() -> Value:
+        from core.asking import Rehearsal
+        from core.engine.measure import measure
+
+        asked = Rehearsal.model_validate_json(request.read_bytes())
+        return measure(asked.recipe, asked.settings, reply.parent)
+
+    return _answer(reply, take)
 
 
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:

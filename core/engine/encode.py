@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -20,7 +20,15 @@ from trl.chat_template_utils import (
 
 from core.dataset import Example
 from core.errors import DataError, ModelError
-from core.tokens import Piece, PieceKind, PreviewRow, TokenFacts
+from core.tokens import (
+    LENGTHS,
+    AnswerSide,
+    AtLength,
+    Piece,
+    PieceKind,
+    PreviewRow,
+    TokenFacts,
+)
 
 MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 IGNORED = -100
@@ -30,6 +38,27 @@ BATCH = 256
 Progress = Callable[[int, int], None]
 
 
+class Encoded(Protocol):
+    """What is learned at a time: a row, or a pair of rows."""
+
+    @property
+    def place(self) -> int | str:
+        """Where it stands: the line, with the file if it is not of the first dataset."""
+        ...
+
+    @property
+    def sides(self) -> tuple[Row, ...]:
+        """The sequences the model reads."""
+        ...
+
+    def learns(self, length: int) -> bool:
+        """Whether anything is left to learn within `length` tokens."""
+        ...
+
+
+AnyEncoded = TypeVar("AnyEncoded", bound=Encoded)
+
+
 @dataclass(frozen=True)
 class Row:
     """One encoded example; `trained` marks the tokens of the assistant's answers."""
@@ -37,12 +66,30 @@ class Row:
     line: int
     ids: list[int]
     trained: list[bool]
+    source: str = ""
+    """Name of the dataset, when it is not the first of a mix."""
+
+    @property
+    def place(self) -> int | str:
+        """The line in the first dataset, or file and line of another."""
+        return f"{self.source}:{self.line}" if self.source else self.line
+
+    @property
+    def sides(self) -> tuple[Row, ...]:
+        """A row stands alone."""
+        return (self,)
 
     def cut(self, length: int) -> tuple[list[int], list[int]]:
         """Input ids and labels, at most `length` of each."""
         ids = self.ids[:length]
         kept = zip(ids, self.trained, strict=False)
         return ids, [token if learn else IGNORED for token, learn in kept]
+
+    @property
+    def end(self) -> int:
+        """Where the last trained token stands; -1 without any."""
+        backwards = reversed(range(len(self.trained)))
+        return next((place for place in backwards if self.trained[place]), -1)
 
     def learns(self, length: int) -> bool:
         """Whether anything is trained within `length` tokens; the first is never predicted."""
@@ -109,15 +156,20 @@ def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example
         return_assistant_tokens_mask=True,
     )
     pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
-    return [Row(example.line, list(ids), [bool(m) for m in mask]) for example, ids, mask in pairs]
+    return [
+        Row(example.line, list(ids), [bool(m) for m in mask], example.source)
+        for example, ids, mask in pairs
+    ]
 
 
-def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Row]]:
+def keep_trainable(
+    rows: Sequence[AnyEncoded], length: int
+) -> tuple[list[AnyEncoded], list[AnyEncoded]]:
     """Rows that teach something at this length, and rows that do not."""
     kept = [row for row in rows if row.learns(length)]
     lost = [row for row in rows if not row.learns(length)]
     if not kept:
-        lines = ", ".join(str(row.line) for row in lost[:5])
+        lines = ", ".join(str(row.place) for row in lost[:5])
         raise DataError(
             f"No row has anything to learn within {length:,} tokens (lines {lines}, ...).",
             hint="Raise training.max_length, or check that the rows hold answers.",
@@ -125,31 +177,56 @@ def keep_trainable(rows: Sequence[Row], length: int) -> tuple[list[Row], list[Ro
     return kept, lost
 
 
-def count(rows: Sequence[Row], length: int, heldout: int, note: str) -> TokenFacts:
+def count(
+    rows: Sequence[Encoded], length: int, heldout: int, note: str, end_token: str = ""
+) -> TokenFacts:
     """Figures over the training rows, before rows without anything to learn are left out."""
-    sizes = np.array([len(row.ids) for row in rows])
-    lost = [row.line for row in rows if not row.learns(length)]
+    sides = [row.sides for row in rows]
+    sizes = np.array([len(side.ids) for pair in sides for side in pair])
+    lost = [row.place for row in rows if not row.learns(length)]
     median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
     return TokenFacts(
         max_length=length,
         rows=len(rows),
         heldout=heldout,
         tokens=int(np.minimum(sizes, length).sum()),
-        trained=sum(sum(row.trained[1:length]) for row in rows),
+        trained=sum(sum(side.trained[1:length]) for pair in sides for side in pair),
         median=median,
         p95=p95,
         p99=p99,
         longest=int(sizes.max()),
-        cut=int((sizes > length).sum()),
+        cut=_count_cut(rows, length),
         untrained=len(lost),
         untrained_lines=tuple(lost[:20]),
+        ended=sum(all(0 < side.end < length for side in pair) for pair in sides),
+        end_token=end_token,
+        at_lengths=tuple(_at(rows, each) for each in LENGTHS),
         template_note=note,
     )
 
 
-def show(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> PreviewRow:
+def _at(rows: Sequence[Encoded], length: int) -> AtLength:
+    untrained = sum(not row.learns(length) for row in rows)
+    return AtLength(length=length, cut=_count_cut(rows, length), untrained=untrained)
+
+
+def _count_cut(rows: Sequence[Encoded], length: int) -> int:
+    return sum(any(len(side.ids) > length for side in row.sides) for row in rows)
+
+
+def end_token(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Encoded]) -> str:
+    """The token that ends the first answer that is learned, as text."""
+    sides = (side for row in rows for side in row.sides)
+    last = next((side.ids[side.end] for side in sides if side.end > 0), None)
+    return "" if last is None else str(tokenizer.decode([last]))
+
+
+def show(
+    tokenizer: PreTrainedTokenizerBase, row: Row, length: int, answer: AnswerSide = ""
+) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
-    return PreviewRow(line=row.line, pieces=tuple(_pieces(tokenizer, row, length)))
+    pieces = tuple(_pieces(tokenizer, row, length))
+    return PreviewRow(line=row.line, source=row.source, answer=answer, pieces=pieces)
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from core.draft import Settings
+from core.engine.attention import implementation
 from core.errors import HardwareError, ModelError
 from core.recipe import Recipe
-from core.settle import Settings
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -41,6 +42,7 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
     try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model, found = AutoModelForCausalLM.from_pretrained(
             folder,
             trust_remote_code=False,
@@ -48,7 +50,7 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             use_safetensors=True,
             dtype=_dtype(recipe, settings),
             quantization_config=quantisation,
-            attn_implementation="sdpa",
+            attn_implementation=implementation(config),
             device_map={"": 0} if settings.device == "cuda" else None,
             output_loading_info=True,
         )

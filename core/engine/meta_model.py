@@ -14,6 +14,7 @@ from transformers.integrations.bitsandbytes import replace_with_bnb_linear
 from transformers.quantizers.base import get_keys_to_not_convert
 
 from core.adapt import Adaptation
+from core.engine.attention import implementation
 from core.engine.recorder import Recorder
 from core.errors import ModelError
 from core.memory.setup import Setup
@@ -48,7 +49,9 @@ def build(config: PreTrainedConfig, adaptation: Adaptation, setup: Setup) -> Any
             model = AutoModelForCausalLM.from_config(
                 config,
                 dtype=base_dtype(adaptation, setup),
-                attn_implementation="eager" if setup.attention == "eager" else "sdpa",
+                attn_implementation=(
+                    "eager" if setup.attention == "eager" else implementation(config)
+                ),
                 trust_remote_code=False,
             )
     except Exception as error:  # whatever a stranger's file makes a library do

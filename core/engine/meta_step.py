@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
-from trl.trainer.utils import add_fused_lm_head
+from torch.nn.functional import logsigmoid
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from core.engine.meta_optim import make_optimizer
 from core.engine.recorder import OUTPUT, Recorder
 from core.memory.setup import Setup
 
-METRICS = ("log_probs", "entropy", "is_top1")
-"""What TRL's SFTTrainer asks its fused output layer for."""
+METRICS = {
+    "sft": ("log_probs", "entropy", "is_top1"),
+    "dpo": ("log_probs", "entropy", "mean_logits", "is_top1"),
+}
+"""What TRL's SFTTrainer and DPOTrainer ask their fused output layer for."""
+BETA = 0.1
 MICRO_BATCHES = 2
 """The second batch of an accumulation meets gradients; all further ones are like it."""
 
@@ -37,17 +44,20 @@ def prepare(model: Any, setup: Setup, recorder: Recorder, precision: Precision) 
     adapted = hasattr(model, "peft_config")
     base = model.get_base_model() if adapted else model
     if setup.checkpointing:
-        model.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={
-                "use_reentrant": False,
-                "context_fn": lambda: (nullcontext(), precision.again()),
-            }
-        )
+        model.gradient_checkpointing_enable(_again(precision))
         if adapted:
             model.enable_input_require_grads()
     if setup.engine == "trl" and setup.loss == "fused":
-        add_fused_lm_head(base, outputs=METRICS)
+        add_fused_lm_head(base, outputs=METRICS[setup.objective])
     _tell_places(base, recorder)
+
+
+def _again(precision: Precision) -> dict[str, Any]:
+    """How layers are computed again."""
+    return {
+        "use_reentrant": False,
+        "context_fn": lambda: (nullcontext(), precision.again()),
+    }
 
 
 def layers_of(model: Any) -> torch.nn.ModuleList:
@@ -117,6 +127,8 @@ class Steps:
         if self.setup.engine == "plain":
             outputs = self.model(**inputs, use_cache=False)
             return outputs.loss, outputs
+        if self.setup.objective == "dpo":
+            return self._dpo_loss(inputs), None
         return self._trl_loss(inputs), None
 
     def _trl_loss(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -133,15 +145,42 @@ class Steps:
             return outputs.loss / self.setup.accumulation
         return (-outputs.log_probs).sum() / total.clamp(min=1)
 
+    def _dpo_loss(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """DPOTrainer._compute_loss without what only counts and logs."""
+        scored = inputs.pop("completion_mask")
+        labels = inputs["input_ids"].masked_fill(scored == 0, -100)
+        call = functools.partial(
+            self.model, **inputs, labels=labels, use_cache=False, fused_lm_head=True
+        )
+        with self.precision.autocast():
+            outputs = call()
+        now, before = outputs.log_probs.sum(dim=1), self._reference(call)
+        chosen, rejected = (now - before).chunk(2, dim=0)
+        return -logsigmoid(BETA * (chosen - rejected)).mean() / self.setup.accumulation
+
+    def _reference(self, call: Callable[[], Any]) -> torch.Tensor:
+        """Log-likelihoods under the base; in full fine-tuning they were taken before the start."""
+        if not hasattr(self.model, "peft_config"):
+            return torch.zeros(2 * self.setup.rows, device=self.device)
+        with (
+            torch.no_grad(),
+            disable_gradient_checkpointing(self.model, _again(self.precision)),
+            use_adapter(self.model, None),
+            self.precision.autocast(),
+        ):
+            reference = call()
+        return reference.log_probs.sum(dim=1)
+
     @property
     def device(self) -> torch.device:
         """Where the model is: on meta, or in a test on the processor."""
         return self.trained.weights[0].device
 
     def _inputs(self) -> dict[str, torch.Tensor]:
-        shape = (self.setup.rows, self.setup.length)
+        paired = self.setup.objective == "dpo"
+        shape = (self.setup.rows * (1 + paired), self.setup.length)
         ids = torch.zeros(shape, dtype=torch.int64, device=self.device)
-        inputs = {"input_ids": ids, "labels": ids.clone()}
+        inputs = {"input_ids": ids, "completion_mask" if paired else "labels": ids.clone()}
         if self.setup.padded or self.setup.engine == "trl":
             inputs["attention_mask"] = torch.ones_like(ids)
         return inputs

@@ -5,75 +5,93 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from transformers import PreTrainedTokenizerBase
 
-from core.dataset import DataFinding, Example, read_examples, split
-from core.engine.encode import Progress, Row, encode, keep_trainable
+from core import mixing, models
+from core.dataset import Example
+from core.engine.encode import AnyEncoded, Encoded, Progress, keep_trainable
+from core.mixing import Drawn
+from core.reading import digest_of
 from core.recipe import Recipe
+from core.sizing import length_for
 
 LOSS_ROWS = 500
 """Held-out loss is measured on at most so many rows: enough for three digits."""
 
 Warn = Callable[[str, str, str], None]
+Encoder = Callable[[PreTrainedTokenizerBase, Sequence[Example], Progress], list[AnyEncoded]]
 
 
 @dataclass(frozen=True)
-class Corpus:
+class Corpus(Generic[AnyEncoded]):
     """The rows of a run: to learn from and to measure on."""
 
-    train: list[Row]
-    heldout: list[Row]
+    train: list[AnyEncoded]
+    heldout: list[AnyEncoded]
     examples: list[Example]
     """The held-out rows as messages, for questions and answers."""
-
-
-def read(recipe: Recipe) -> tuple[list[Example], list[Example], list[DataFinding]]:
-    """Examples to train on, examples held out, and what was found wrong. Raises DataError."""
-    data = recipe.data
-    examples, findings = read_examples(Path(data.path), format=data.format, columns=data.columns)
-    if data.heldout:
-        kept, more = read_examples(Path(data.heldout), format=data.format, columns=data.columns)
-        return examples, kept, [*findings, *more]
-    train, kept = split(examples, data.heldout_share, recipe.training.seed)
-    return train, kept, list(findings)
+    length: int
+    """Tokens at which rows are cut."""
 
 
 def gather(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
-) -> Corpus:
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerBase,
+    encode: Encoder[AnyEncoded],
+    warn: Warn,
+    progress: Progress,
+) -> Corpus[AnyEncoded]:
     """Read, encode and sift all rows. Raises DataError when nothing is left to learn."""
-    train, kept, findings = read(recipe)
-    for finding in findings:
+    mixture = mixing.read(recipe)
+    train, kept = mixture.train, mixture.heldout
+    for finding in mixture.findings:
         if finding.severity != "note":
             warn(finding.code, finding.text, finding.fix)
     whole = len(train) + len(kept)
-    rows = encode(tokenizer, train, progress=lambda done, _: progress(done, whole))
-    held = encode(tokenizer, kept, progress=lambda done, _: progress(len(train) + done, whole))
-    length = recipe.training.max_length
+    rows = encode(tokenizer, train, lambda done, _: progress(done, whole))
+    held = encode(tokenizer, kept, lambda done, _: progress(len(train) + done, whole))
+    length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
-    return Corpus(rows, _measurable(held, length, warn), kept)
+    return Corpus(rows, _measurable(held, length, warn), kept, length)
 
 
-def _measurable(held: Sequence[Row], length: int, warn: Warn) -> list[Row]:
-    """Held-out rows with an answer within `length`, at most LOSS_ROWS of them."""
+def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
+    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need."""
+    if recipe.training.max_length is not None:
+        return recipe.training.max_length
+    context = models.look(models.resolve(recipe.model)).context
+    return length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+
+
+def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
+    """Say which datasets are no longer what they were when the run was planned."""
+    for source in sources:
+        if digest_of(Path(source.path)) != source.digest:
+            text = f"{source.path} has changed since this run was planned."
+            warn("data-changed", text, "Start a new run if that was not meant.")
+
+
+def _measurable(held: Sequence[AnyEncoded], length: int, warn: Warn) -> list[AnyEncoded]:
+    """Held-out rows with something to measure within `length`, at most LOSS_ROWS of them."""
     fit = [row for row in held if row.learns(length)]
     if len(fit) < len(held):
-        text = f"{len(held) - len(fit):,} of {len(held):,} held-out rows have no answer within "
-        warn("heldout-cut", f"{text}{length:,} tokens and are not measured.", "")
+        text = f"{len(held) - len(fit):,} of {len(held):,} held-out rows have nothing to measure "
+        warn("heldout-cut", f"{text}within {length:,} tokens and are left out.", "")
     if len(fit) > LOSS_ROWS:
         text = f"Held-out loss is measured on the first {LOSS_ROWS} of {len(fit):,} rows."
         warn("heldout-part", text, "")
     return fit[:LOSS_ROWS]
 
 
-def _tell_lost(lost: Sequence[Row], length: int, warn: Warn) -> None:
+def _tell_lost(lost: Sequence[Encoded], length: int, warn: Warn) -> None:
     if lost:
-        lines = ", ".join(str(row.line) for row in lost[:10])
+        lines = ", ".join(str(row.place) for row in lost[:10])
         warn(
             "nothing-to-learn",
-            f"{len(lost):,} rows have no answer within {length:,} tokens and were left out "
+            f"{len(lost):,} rows have nothing to learn within {length:,} tokens and were left out "
             f"(lines {lines}{', ...' if len(lost) > 10 else ''}).",
             "Raise training.max_length, or shorten these rows.",
         )

@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, set_seed
+from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.utils import logging as library_log
-from trl import SFTConfig, pack_dataset
 
 from core import durable, models
 from core.dataset import Example
+from core.draft import Settings
 from core.engine import score
 from core.engine.emit import Voice
-from core.engine.encode import prepare_template
+from core.engine.encode import Progress, prepare_template
+from core.engine.imitate import Imitate
+from core.engine.lesson import Lesson
 from core.engine.load import load_model, load_tokenizer
-from core.engine.rows import Corpus, gather
-from core.engine.trainer import Best, Trainer, Watch, as_columns, pick_best, remembered
+from core.engine.prefer import Prefer
+from core.engine.rows import tell_changes
+from core.engine.trainer import Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
 from core.engine.wishes import Wishes
 from core.errors import ModelError, RunError
-from core.events import Finished, PhaseName, Sampled, Scored
+from core.events import Answer, Finished, PhaseName, Sampled, Scored
 from core.history import History
+from core.mixing import Drawn
 from core.plan import Plan
+from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
-from core.settle import Settings, steps_for, with_steps
 
+LESSONS: dict[str, type[Lesson[Any]]] = {"sft": Imitate, "dpo": Prefer}
 PROBES = 2
 Moment = Literal["before", "after"]
+AnyTrainer = TypeVar("AnyTrainer", bound=Watched)
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Job:
     wishes: Wishes
     resumed: int | None
     story: History
+    sources: tuple[Drawn, ...] = ()
 
     def progress(self, phase: PhaseName, done: int, total: int) -> None:
         """Tell how far a slow phase is, and look whether the user wants to stop."""
@@ -58,81 +66,100 @@ class Job:
 def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Finished:
     """Do the whole job; returns the closing event. Raises CoreError, Stopped, library errors."""
     library_log.disable_progress_bar()
-    job = _open(run, voice, wishes, resumed)
+    job = open_job(run, voice, wishes, resumed)
     folder = models.resolve(job.recipe.model)
-    tokenizer, corpus = _read(job, folder)
+    tokenizer, lesson = read_rows(job, folder)
     voice.phase("loading")
     model = load_model(folder, job.recipe, job.settings)
     wishes.look()
-    if corpus.heldout and job.story.before is None:
-        voice.say(_score(job, model, tokenizer, corpus, "before"))
+    measured = bool(lesson.corpus.heldout)
+    with _precision(job.settings):
+        lesson.prepare(model, functools.partial(job.progress, "reference"))
+    if measured and job.story.before is None:
+        voice.say(_score(job, model, tokenizer, lesson, "before"))
     set_seed(job.recipe.training.seed)
-    trainer = _make_trainer(job, model, tokenizer, corpus)
+    trainer = _make_trainer(job, model, tokenizer, lesson)
     _run_steps(job, trainer)
     watch = trainer.watch
     if watch.stopped:
         return Finished(step=trainer.state.global_step, stopped=True)
     last = _take_best(job, trainer)
     artefact = _save(job, trainer, tokenizer)
-    if corpus.heldout:
-        voice.say(_score(job, trainer.model, tokenizer, corpus, "after"))
+    if measured:
+        voice.say(_score(job, trainer.model, tokenizer, lesson, "after"))
     return Finished(step=last, early=watch.early, artefact=artefact)
 
 
-def _open(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Job:
+def open_job(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None = None) -> Job:
+    """Everything that is known before anything is loaded. Raises RunError."""
     durable.sweep(run.root)
     durable.sweep(run.checkpoints)
     plan = Plan.model_validate_json(run.plan_file.read_bytes())
     if plan.settings is None:
         raise RunError("The plan of this run has no settings.", hint="Start a new run.")
-    return Job(run, run.load_recipe(), plan.settings, voice, wishes, resumed, run.history())
+    recipe, story = run.load_recipe(), run.history()
+    return Job(run, recipe, plan.settings, voice, wishes, resumed, story, plan.sources)
 
 
-def _read(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Corpus]:
+def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[Any]]:
+    """The model's tokenizer and all rows, encoded. Raises DataError, ModelError, Stopped."""
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
     prepare_template(tokenizer)
     progress = functools.partial(job.progress, "tokenising")
-    return tokenizer, gather(job.recipe, tokenizer, job.voice.warn, progress)
+    kind = LESSONS[job.recipe.objective.kind]
+    lesson = kind(job.recipe, tokenizer, job.voice.warn, progress)
+    _take_length(job, lesson.corpus.length)
+    tell_changes(job.sources, job.voice.warn)
+    return tokenizer, lesson
+
+
+def _take_length(job: Job, length: int) -> None:
+    """An automatic length was a guess if the plan was made before tokens were counted."""
+    planned = job.settings.max_length
+    if length != planned:
+        text = f"Rows are cut at {length:,} tokens; {planned:,} were guessed before counting."
+        job.voice.warn("length", text)
+        job.settings = job.settings.model_copy(update={"max_length": length})
 
 
 def _score(
-    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus, when: Moment
+    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any], when: Moment
 ) -> Scored:
-    """Loss and exact match on the held-out rows."""
+    """The held-out rows measured, and their questions answered."""
     tell = functools.partial(job.progress, "scoring")
-    chosen = corpus.examples[: job.recipe.checks.score_rows]
-    whole = len(corpus.heldout) + len(chosen)
-    loss = _loss(job, tokenizer, corpus, model, lambda done, _: tell(done, whole))
-    if not math.isfinite(loss):
+    chosen = lesson.corpus.examples[: job.recipe.checks.score_rows]
+    rows = sum(len(row.sides) for row in lesson.corpus.heldout)
+    whole = rows + len(chosen)
+    found = _measure(job, lesson, model, lambda done, _: tell(done, whole))
+    if not math.isfinite(found.loss):
         raise ModelError(
             f"The model's loss on the held-out rows is not finite ({when} training).",
             hint="Its weights hold broken numbers; download it again or choose another model.",
         )
     replies = score.answers(
         model, tokenizer, chosen, job.recipe.checks.answer_length,
-        lambda done, _: tell(len(corpus.heldout) + done, whole),
+        lambda done, _: tell(rows + done, whole),
     )  # fmt: skip
     return Scored(
         when=when,
-        loss=loss,
-        exact_match=score.exact_match(replies),
+        loss=found.loss,
+        exact_match=score.exact_match(replies) if lesson.judged else None,
+        reward_accuracy=found.reward_accuracy,
         rows=len(replies),
-        answers=tuple(replies),
+        answers=tuple(reply if lesson.judged else _unjudged(reply) for reply in replies),
     )
 
 
-def _loss(
-    job: Job,
-    tokenizer: PreTrainedTokenizerBase,
-    corpus: Corpus,
-    model: Any,
-    progress: score.Progress | None = None,
-) -> float:
+def _unjudged(answer: Answer) -> Answer:
+    return answer.model_copy(update={"correct": None})
+
+
+def _measure(
+    job: Job, lesson: Lesson[Any], model: Any, progress: Progress | None = None
+) -> Measure:
     with _precision(job.settings):
-        return score.heldout_loss(
-            model, corpus.heldout, job.settings.max_length, score.padding(tokenizer), progress
-        )
+        return lesson.measure(model, progress)
 
 
 def _precision(settings: Settings) -> Any:
@@ -141,41 +168,50 @@ def _precision(settings: Settings) -> Any:
 
 
 def _make_trainer(
-    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, corpus: Corpus
-) -> Trainer:
-    data = _dataset(job, corpus)
-    steps = steps_for(job.recipe, len(data))
+    job: Job, model: Any, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]
+) -> Watched:
+    data = lesson.dataset()
+    steps = steps_for(job.recipe, job.settings, len(data))
     job.settings = with_steps(job.recipe, job.settings, steps)
     checks = job.recipe.checks
     watch = Watch(
         job.run, job.voice, job.wishes, job.settings,
-        measure=functools.partial(_loss, job, tokenizer, corpus) if corpus.heldout else None,
-        probe=_prober(job, tokenizer, corpus),
+        measure=functools.partial(_measure, job, lesson) if lesson.corpus.heldout else None,
+        probe=_prober(job, tokenizer, lesson),
         keep=checks.keep, patience=checks.patience,
         best=remembered(job.run, job.resumed) if job.resumed else Best(),
     )  # fmt: skip
     earlier = job.story.steps[-1] if job.story.steps else None
-    return Trainer(
+    callbacks = [Reporter(job.voice, earlier)]
+    return build_trainer(lesson.trainer, job, watch, model, tokenizer, lesson, data, callbacks)
+
+
+def build_trainer(
+    kind: type[AnyTrainer],
+    job: Job,
+    watch: Watch,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    lesson: Lesson[Any],
+    data: Dataset,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> AnyTrainer:
+    """A trainer of this kind, adapted and set as the recipe says."""
+    return kind(
         watch,
         model=model,
-        args=_arguments(job),
+        args=lesson.arguments(_arguments(job)),
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=job.recipe.adaptation.peft_config(),
-        callbacks=[Reporter(job.voice, earlier)],
+        callbacks=list(callbacks),
     )
 
 
-def _dataset(job: Job, corpus: Corpus) -> Dataset:
-    length = job.settings.max_length
-    rows = Dataset.from_dict(as_columns([row.cut(length) for row in corpus.train]))
-    return pack_dataset(rows, length, "bfd") if job.recipe.objective.packing else rows
-
-
-def _arguments(job: Job) -> SFTConfig:
+def _arguments(job: Job) -> dict[str, Any]:
     """Every argument that TRL or transformers would choose otherwise, said aloud."""
     training, settings = job.recipe.training, job.settings
-    return SFTConfig(
+    return dict(  # noqa: C408 - reads like the call it becomes
         output_dir=str(job.run.checkpoints),
         max_steps=settings.steps,
         learning_rate=settings.learning_rate,
@@ -194,9 +230,6 @@ def _arguments(job: Job) -> SFTConfig:
         data_seed=training.seed,
         gradient_checkpointing=settings.checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        max_length=settings.max_length,
-        packing=job.recipe.objective.packing,
-        dataset_kwargs={"skip_prepare_dataset": True},
         eval_strategy="no",
         save_strategy="no",
         logging_steps=1,
@@ -207,23 +240,23 @@ def _arguments(job: Job) -> SFTConfig:
     )
 
 
-def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> Any:
+def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -> Any:
     asked = [
         Example(line=0, messages=[{"role": "user", "content": text}, {"role": "assistant",
                 "content": ""}])
         for text in job.recipe.checks.probes
-    ] or corpus.examples[:PROBES]  # fmt: skip
+    ] or lesson.corpus.examples[:PROBES]  # fmt: skip
 
     def probe(model: Any, step: int) -> None:
         replies = score.answers(model, tokenizer, asked, job.recipe.checks.answer_length)
         for reply in replies:
-            known = reply if reply.expected else reply.model_copy(update={"correct": None})
-            job.voice.say(Sampled(step=step, answer=known))
+            known = lesson.judged and reply.expected
+            job.voice.say(Sampled(step=step, answer=reply if known else _unjudged(reply)))
 
     return probe
 
 
-def _run_steps(job: Job, trainer: Trainer) -> None:
+def _run_steps(job: Job, trainer: Watched) -> None:
     """Train what is left. A run whose last step is saved must not take one more."""
     resumed, watch = job.resumed, trainer.watch
     patience = watch.patience
@@ -238,7 +271,7 @@ def _run_steps(job: Job, trainer: Trainer) -> None:
     job.wishes.training = False
 
 
-def _take_best(job: Job, trainer: Trainer) -> int:
+def _take_best(job: Job, trainer: Watched) -> int:
     """Put the best weights into the model; returns the last step taken."""
     last = int(trainer.state.global_step)
     step, fault = pick_best(job.run, trainer.watch.best, last)
@@ -249,7 +282,7 @@ def _take_best(job: Job, trainer: Trainer) -> int:
     return last
 
 
-def _save(job: Job, trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> str:
+def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str:
     """The artefact, whole or absent: weights, tokenizer and the very template of the training."""
     job.voice.phase("saving")
     full = job.recipe.adaptation.kind == "full"

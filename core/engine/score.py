@@ -36,30 +36,40 @@ def heldout_loss(
     model: Any, rows: Sequence[Row], length: int, pad: int, progress: Progress | None = None
 ) -> float:
     """Mean negative log-likelihood per trained token, in nats; every token counts the same."""
-    total, tokens, done = 0.0, 0, 0
+    found = row_losses(model, rows, length, pad, progress)
+    return sum(loss for loss, _ in found) / max(1, sum(tokens for _, tokens in found))
+
+
+def row_losses(
+    model: Any, rows: Sequence[Row], length: int, pad: int, progress: Progress | None = None
+) -> list[tuple[float, int]]:
+    """Negative log-likelihood of each row's trained tokens, and how many there are."""
+    found: dict[int, tuple[float, int]] = {}
     with measuring(model):
-        for batch in _batches(rows, length, model.config.get_text_config().vocab_size):
-            loss, counted = _batch_loss(model, batch, length, pad)
-            total, tokens, done = total + loss, tokens + counted, done + len(batch)
+        for places in _batches(rows, length, model.config.get_text_config().vocab_size):
+            losses = _batch_losses(model, [rows[place] for place in places], length, pad)
+            found |= dict(zip(places, losses, strict=True))
             if progress:
-                progress(done, len(rows))
-    return total / max(1, tokens)
+                progress(len(found), len(rows))
+    return [found[place] for place in range(len(rows))]
 
 
-def _batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[Row]]:
-    """Rows of similar length together, so that little is padding."""
-    batch: list[Row] = []
-    for row in sorted(rows, key=lambda r: len(r.ids)):
-        width = min(length, len(row.ids))
+def _batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[int]]:
+    """Places of rows of similar length together, so that little is padding."""
+    batch: list[int] = []
+    for place in sorted(range(len(rows)), key=lambda place: len(rows[place].ids)):
+        width = min(length, len(rows[place].ids))
         if batch and (len(batch) + 1) * width * vocabulary > LOGIT_BUDGET:
             yield batch
             batch = []
-        batch.append(row)
+        batch.append(place)
     if batch:
         yield batch
 
 
-def _batch_loss(model: Any, batch: Sequence[Row], length: int, pad: int) -> tuple[float, int]:
+def _batch_losses(
+    model: Any, batch: Sequence[Row], length: int, pad: int
+) -> list[tuple[float, int]]:
     cut = [row.cut(length) for row in batch]
     width = max(len(ids) for ids, _ in cut)
     ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in cut])
@@ -70,10 +80,11 @@ def _batch_loss(model: Any, batch: Sequence[Row], length: int, pad: int) -> tupl
         input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False
     ).logits[:, :-1]
     wanted = labels[:, 1:].to(device)
-    loss = torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return loss.item(), int((wanted != IGNORED).sum())
+    losses = torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
+    ).view_as(wanted)
+    tokens = (wanted != IGNORED).sum(1)
+    return list(zip(losses.sum(1).tolist(), tokens.tolist(), strict=True))
 
 
 def answers(

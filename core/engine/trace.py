@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from trl.trainer.utils import disable_dropout_in_model
 
 from core.adapt import Adaptation
 from core.engine.emit import versions
 from core.engine.meta_model import adapt, build, first_line, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.meta_shard import Shards, keep_buckets, on_nothing, processes, shard, storages
-from core.engine.meta_step import Precision, Steps, Trained, prepare
+from core.engine.meta_step import METRICS, Precision, Steps, Trained, prepare
 from core.engine.patches import changed, patched
 from core.engine.recorder import Recorder, highest
 from core.errors import CoreError, ModelError
@@ -74,6 +75,8 @@ def _placed(
     """The model, loaded and adapted; or its part on one of several GPUs, which hold no whole."""
     if setup.sharding != "fsdp":
         load(model, recorder, adaptation, setup)
+        if setup.objective == "dpo":
+            disable_dropout_in_model(model)
         return adapt(model, adaptation, setup, recorder)
     for state in (processes(setup.gpus), changed(storages(recorder)), on_nothing()):
         around.enter_context(state)
@@ -96,7 +99,10 @@ def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precisio
 
 def _refuse_what_is_not_modelled(setup: Setup) -> None:
     wrong = {
-        "only supervised fine-tuning can be traced": setup.objective != "sft",
+        "only imitation and preference (SFT, DPO) can be traced": setup.objective not in METRICS,
+        "TRL's DPO always has a fused output layer": setup.objective == "dpo"
+        and (setup.engine, setup.loss) != ("trl", "fused"),
+        "pairs on several GPUs cannot be traced": setup.objective == "dpo" and setup.gpus > 1,
         "of the ways to share a model among GPUs, DDP and FSDP can be traced, DeepSpeed's ZeRO not":
             setup.sharding.startswith("zero"),
         "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,

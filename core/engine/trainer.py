@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from trl import SFTTrainer
 
 from core import durable
+from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
-from core.settle import Settings
 
 PAUSE_POLL = 0.2
 
@@ -36,6 +37,15 @@ class Best:
         return Best(step, loss) if loss < self.loss else replace(self, waited=self.waited + 1)
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What a model makes of the held-out rows."""
+
+    loss: float
+    reward_accuracy: float | None = None
+    """As in `core.events.Scored`."""
+
+
 @dataclass
 class Watch:
     """What the trainer needs beyond TRL: where to save, whom to tell, what to measure."""
@@ -44,8 +54,8 @@ class Watch:
     voice: Voice
     wishes: Wishes
     settings: Settings
-    measure: Callable[[Any], float] | None
-    """Held-out loss of a model; None when no rows are held out."""
+    measure: Callable[[Any], Measure] | None
+    """What a model makes of the held-out rows; None when no rows are held out."""
     probe: Callable[[Any, int], None]
     """Answer the probe prompts and tell."""
     keep: int = 2
@@ -55,15 +65,15 @@ class Watch:
     early: bool = False
 
 
-class Trainer(SFTTrainer):  # type: ignore[misc]
-    """Supervised fine-tuning that refuses a bad loss and saves durably."""
+class Watched(transformers.Trainer):  # type: ignore[misc]
+    """Goes in front of one of TRL's trainers: refuses a bad loss, saves durably, obeys the user."""
 
     control: Any
     state: Any
 
     def __init__(self, watch: Watch, **arguments: Any) -> None:
-        super().__init__(**arguments)
         self.watch = watch
+        super().__init__(**arguments)
         for parameter in self.model.parameters():
             if parameter.requires_grad:  # TRL rounds adapters over 4-bit bases to bfloat16
                 parameter.data = parameter.data.float()
@@ -85,14 +95,16 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         return Diverged(what, self.state.global_step + 1, self.watch.settings.learning_rate)
 
     def evaluate(self, *unused: Any, **named: Any) -> dict[str, float]:
-        """Held-out loss per trained token, told and remembered."""
+        """The held-out rows measured, told and remembered."""
         assert self.watch.measure is not None
-        step, loss = self.state.global_step, self.watch.measure(self.model)
+        step, found = self.state.global_step, self.watch.measure(self.model)
+        loss = found.loss
         if not math.isfinite(loss):
             raise self._diverged("held-out loss")
         self.watch.best = self.watch.best.after(step, loss)
         best = self.watch.best.step == step
-        self.watch.voice.say(Evaluated(step=step, loss=loss, best=best))
+        accuracy = found.reward_accuracy
+        self.watch.voice.say(Evaluated(step=step, loss=loss, best=best, reward_accuracy=accuracy))
         self.watch.probe(self.model, step)
         metrics = {"eval_loss": loss}
         self.control = self.callback_handler.on_evaluate(
@@ -165,7 +177,8 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         final = self.watch.run.checkpoint(step)
         with durable.staged(final) as aside:
             self._staging = aside
-            super(SFTTrainer, self)._save_checkpoint(model, trial)
+            # not TRL's, which first writes a card about the model
+            transformers.Trainer._save_checkpoint(self, model, trial)
             _lift(aside / f"checkpoint-{step}", aside)
             size = durable.seal(
                 aside, step=step, best_step=best.step, best_loss=best.loss if best.step else None,
@@ -183,6 +196,10 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
         for step in kept[self.watch.keep :]:
             if step != self.watch.best.step:
                 durable.discard(self.watch.run.checkpoint(step))
+
+
+class Trainer(Watched, SFTTrainer):  # type: ignore[misc]
+    """Supervised fine-tuning."""
 
 
 def _lift(inner: Path, outer: Path) -> None:
@@ -207,8 +224,3 @@ def pick_best(run: RunDir, best: Best, last: int) -> tuple[int, str | None]:
         return last, None
     fault = durable.verify(run.checkpoint(best.step))
     return (best.step, None) if fault is None else (last, fault)
-
-
-def as_columns(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, list[list[int]]]:
-    """Cut rows as the columns that TRL's collator reads."""
-    return {"input_ids": [ids for ids, _ in rows], "labels": [labels for _, labels in rows]}

@@ -53,6 +53,10 @@ class Format:
         """The row as a conversation. Raises RowError."""
         raise NotImplementedError
 
+    def rejected(self, row: Row, mapping: Mapping[str, str]) -> list[Message] | None:
+        """The same with the worse answer, of a row that can be read; None where there is none."""
+        return None
+
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the parts that must be there."""

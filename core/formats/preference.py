@@ -1,4 +1,4 @@
-"""A better and a worse answer to one prompt; read here, learned by preference objectives only."""
+"""A better and a worse answer to one prompt."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -28,12 +28,18 @@ class Preference(Format):
         for part in self.required:
             if mapping[part] not in row:
                 raise RowError(SHAPE, f"the column '{mapping[part]}' is missing")
-        conversations = [self._with(row, mapping, part) for part in self.required]
-        for messages in conversations:
+        chosen, rejected = (self._with(row, mapping, part) for part in self.required)
+        for messages in (chosen, rejected):
             check_order(messages)
-        if conversations[0] == conversations[1]:
+        if chosen == rejected:
             raise RowError("same_answers", "the chosen and the rejected answer are the same")
-        return conversations[0]
+        if chosen[:-1] != rejected[:-1]:
+            raise RowError("two_questions", "the conversations differ before the last answer")
+        return chosen
+
+    def rejected(self, row: Row, mapping: Mapping[str, str]) -> list[Message]:
+        """The conversation with the rejected answer."""
+        return self._with(row, mapping, "rejected")
 
     def _with(self, row: Row, mapping: Mapping[str, str], part: str) -> list[Message]:
         answer = side(row[mapping[part]], "assistant", mapping[part])

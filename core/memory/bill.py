@@ -6,8 +6,11 @@ from typing import Literal
 
 from core.value import Value
 
-Phase = Literal["load", "forward", "loss", "backward", "optimizer"]
+Phase = Literal["load", "generation", "forward", "loss", "backward", "optimizer"]
 Method = Literal["closed-form", "traced", "measured"]
+
+DRIVER = "Driver and libraries"
+"""The item that stands for what lies outside of tensors: `context`."""
 
 
 class Item(Value):
@@ -37,3 +40,7 @@ class Bill(Value):
     """Relative error of `allocated` to expect."""
     host: int = 0
     """Memory of the computer beside that of the GPU, for what is offloaded."""
+    note: str = ""
+    """What else there is to know of these figures."""
+    corrected_by: tuple[float, float] = (1.0, 1.0)
+    """Measured over estimated, of `allocated` and `reserved`, if a measurement corrected them."""

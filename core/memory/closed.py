@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.adapt import Adaptation
-from core.memory.bill import Bill, Item, Phase
+from core.memory.bill import DRIVER, Bill, Item, Phase
+from core.memory.goals import GOALS, Goal, both, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
-from core.memory.loss import Loss, count_loss
+from core.memory.loss import Loss, count_loss, count_score
 from core.memory.reserve import slack
 from core.memory.setup import Setup
 from core.memory.sharding import Share, Units, share
@@ -29,6 +30,10 @@ WORKSPACES = 2 * 8_519_680
 (aten/src/ATen/cuda/CublasHandlePool.cpp)."""
 KNOWN = ("Llama", "Qwen2For", "Qwen3For", "Mistral")
 """Families whose layers are counted tensor by tensor."""
+EAGER = ("Gemma2", "GptOss", "GPTJ", "Mpt")
+"""Families that write their scores out, because transformers teaches them nothing else."""
+CHECKED = ("sft", "dpo")
+"""Objectives whose bills were compared with traced steps."""
 SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
@@ -41,20 +46,23 @@ class Moment:
     loss: int = 0
     gradients: int = 0
     update: int = 0
+    answers: int = 0
+    """What generating takes."""
     exchange: int = 0
     """What comes from other GPUs for a while, or goes to them."""
 
     @property
     def total(self) -> int:
         """All of it."""
-        held = self.activations + self.loss + self.gradients
+        held = self.activations + self.loss + self.gradients + self.answers
         return held + self.update + self.exchange
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The counted parts of one step."""
+    """The counted parts of one step; `setup` has the rows that the model reads."""
 
+    goal: Goal
     model: ModelFacts
     setup: Setup
     width: Widths
@@ -62,6 +70,13 @@ class Step:
     share: Share
     layer: Layer
     loss: Loss
+    frozen: int
+    answers: int
+
+    @property
+    def towers(self) -> int:
+        """Layers whose activations wait for backward, of all models that are trained."""
+        return self.model.layers * (1 + self.goal.critic)
 
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
@@ -71,9 +86,13 @@ class Step:
         gradients = self.share.states.gradients
         held = gradients if self.setup.accumulation > 1 else 0
         saved = self.saved()
-        casts = self.model.layers * self.layer.casts
+        casts = self.towers * self.layer.casts
         yield Moment("load")
+        yield Moment("generation", answers=self.answers)
         yield Moment("forward", saved + casts, self.loss.forward, held)
+        if self.goal.looks_back and not self.full:
+            waiting = saved + self.casts() + self.layer.reading
+            yield Moment("forward", waiting, self.loss.saved, held)
         yield Moment("loss", saved + self.casts(), self.loss.backward, held)
         yield Moment("backward", self._last(), self.loss.kept, held or self._head())
         yield Moment("backward", self._first(), self.loss.kept, max(held, gradients - self._ends()))
@@ -115,11 +134,11 @@ class Step:
     def saved(self) -> int:
         """Activations when the last layer is done."""
         one = self.layer.checkpoint if self.setup.checkpointing else self.layer.saved
-        return self.model.layers * one + self._inputs()
+        return self.towers * one + self._inputs()
 
     def casts(self) -> int:
         """Casts of weights that wait for backward; recomputed layers make their own."""
-        return 0 if self.setup.checkpointing else self.model.layers * self.layer.casts
+        return 0 if self.setup.checkpointing else self.towers * self.layer.casts
 
     def spare(self, peak: Moment) -> int:
         """What the allocator holds beyond what is needed at the peak."""
@@ -150,7 +169,8 @@ class Step:
 
     def _head(self) -> int:
         """The gradient of the output layer, the first to be there."""
-        return min(self._table(), self.share.states.gradients) if self.full else 0
+        trained = self.full and not self.goal.scores
+        return min(self._table(), self.share.states.gradients) if trained else 0
 
     def _ends(self) -> int:
         """Gradients that are not there yet when the first layer is differentiated."""
@@ -168,14 +188,17 @@ def estimate(
     model: ModelFacts, adaptation: Adaptation, setup: Setup, context_bytes: int = CUDA_CONTEXT
 ) -> Bill:
     """The bill of one step on one device; `context_bytes` is what its driver takes."""
+    if model.architecture.startswith(EAGER):
+        setup = setup.model_copy(update={"attention": "eager"})
     step = _count(model, adaptation, setup)
     peak = max(step.moments(), key=lambda moment: moment.total)
     states = step.share.states
-    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered
+    fixed = states.weights + states.adapters + states.optimizer + step.share.gathered + step.frozen
     workspaces = WORKSPACES if setup.cuda else 0
     allocated = fixed + peak.total + workspaces
     spare = step.spare(peak) if setup.cuda else 0
     context = context_bytes if setup.cuda else ENGINE_HOST
+    doubts = [(SURE, ""), *_doubts(model, setup)]
     return Bill(
         items=tuple(_items(step, adaptation, peak, workspaces + spare, context)),
         allocated=allocated,
@@ -183,23 +206,40 @@ def estimate(
         context=context,
         total=allocated + spare + context,
         phase=peak.phase,
-        band=_band(model, setup),
+        band=max(band for band, _ in doubts),
+        note="; ".join(filter(None, (why for _, why in doubts))),
         host=step.share.host,
     )
 
 
 def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
-    width, full = widths(adaptation, setup), adaptation.kind == "full"
-    states = count_states(model, adaptation, setup, width)
+    goal, full = GOALS[setup.objective], adaptation.kind == "full"
+    width = widths(adaptation, setup)
+    trained = headless(model) if goal.scores else model
+    read = goal.reads(setup)
+    states = count_states(trained, adaptation, read, width)
+    if goal.critic:
+        states = both(states, count_states(headless(model), adaptation, read, width))
     return Step(
-        model=model,
-        setup=setup,
+        goal=goal,
+        model=trained,
+        setup=read,
         width=width,
         full=full,
-        share=share(states, model, adaptation, setup, width),
-        layer=count_layer(model, adaptation, setup, width),
-        loss=count_loss(model, setup, width, full=full),
+        share=share(states, trained, adaptation, read, width),
+        layer=count_layer(trained, adaptation, read, width),
+        loss=_count_loss(goal, trained, read, width, full=full),
+        frozen=frozen(goal, model, setup, width, full=full),
+        answers=rollout(goal, model, setup, width),
     )
+
+
+def _count_loss(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    score = count_score(model, setup, width, full=full)
+    if goal.scores:
+        return score
+    words = count_loss(model, setup, width, full=full)
+    return words + score if goal.critic else words
 
 
 def _items(
@@ -207,33 +247,46 @@ def _items(
 ) -> Iterator[Item]:
     """What is there at the peak; what is not there then is left out."""
     states, setup = step.share.states, step.setup
-    saved = ", recomputed" if setup.checkpointing else ""
-    shape = f"{setup.rows} x {setup.length:,} tokens{saved}"
-    if adaptation.adapts_experts(step.model):
-        shape += ", adapted experts a second time"
-    stored = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
-    if adaptation.quantised and step.model.experts:
-        stored += f", experts stay in {8 * step.width.rest} bits"
-    driver = "context" if setup.cuda else "imported libraries"
     for name, size, note in (
-        ("Weights", states.weights, stored),
+        ("Weights", states.weights, _stored(step, adaptation)),
         ("Adapter", states.adapters, "weights in 32 bits"),
         ("Optimizer", states.optimizer + peak.update, setup.optimizer.replace("_", " ")),
         ("Gradients", peak.gradients, "at the moment of the peak"),
-        ("Activations", peak.activations, shape),
-        ("Output layer", peak.loss, "loss over the vocabulary"),
+        ("Activations", peak.activations, _shape(step, adaptation)),
+        ("Output layer", peak.loss, "scores" if step.goal.scores else "loss over the vocabulary"),
+        ("Other models", step.frozen, step.goal.beside(full=step.full)),
+        ("Generated answers", peak.answers, "keys, values and logits"),
         ("Exchange between GPUs", step.share.gathered + peak.exchange, setup.sharding),
         ("Allocator", workspaces, "workspaces and unused parts of segments"),
-        ("Driver and libraries", context, driver),
+        (DRIVER, context, "context" if setup.cuda else "imported libraries"),
     ):
         if size:
             yield Item(name=name, bytes=size, note=note)
 
 
-def _band(model: ModelFacts, setup: Setup) -> float:
-    """Sharding, experts and families that nobody counted are less sure; pages of a host least."""
+def _stored(step: Step, adaptation: Adaptation) -> str:
+    format = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    if adaptation.quantised and step.model.experts:
+        format += f", experts stay in {8 * step.width.rest} bits"
+    return f"{format}, policy and value model" if step.goal.critic else format
+
+
+def _shape(step: Step, adaptation: Adaptation) -> str:
+    setup, again = step.setup, adaptation.adapts_experts(step.model)
+    saved = ", recomputed" if setup.checkpointing else ""
+    experts = ", adapted experts a second time" if again else ""
+    return f"{setup.rows} x {setup.length:,} tokens{saved}{experts}"
+
+
+def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
+    """How far off the figure may be, and why it is less sure than usual."""
     if not setup.cuda:
-        return HOST
-    known = model.architecture.startswith(KNOWN) and not model.experts
-    known = known and "Moe" not in model.architecture
-    return SURE if known and setup.sharding == "none" and setup.objective == "sft" else UNSURE
+        yield HOST, "on a processor unused pages and the allocator blur the picture"
+    if model.experts:
+        yield UNSURE, "experts are taken to be used evenly"
+    elif not model.architecture.startswith(KNOWN):
+        yield UNSURE, "layers of this family are taken to be like Llama's"
+    if setup.sharding != "none":
+        yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
+    if setup.objective not in CHECKED:
+        yield UNSURE, "this objective was compared with neither traces nor measurements"

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from core.adapt import Adaptation
 from core.catalog import Gpu
 from core.catalog.gpus import Basis, Kind
 from core.models import ModelFacts
@@ -29,7 +30,7 @@ Method = Literal["full", "lora", "qlora"]
 UTILISATION: dict[Kind, tuple[float, str]] = {
     "geforce": (0.85, "torchtune README, RTX 4090; boost clocks lie above those of the peak"),
     "workstation": (0.50, "assumed, as the A100: full-rate arithmetic at half a GeForce's power"),
-    "turing": (0.40, "assumed: fp16 without bf16, no FlashAttention 2"),
+    "turing": (0.09, "assumed: our engine computes in 32 bits there, at an eighth of the peak"),
     "ampere": (0.50, "FMS tuning, Mistral-7B LoRA on an A100 80 GB: 3,597 tokens per second"),
     "hopper": (0.45, "torchtitan, arXiv 2410.06511, table 1: 5,762 compiled 6,667 per H100"),
     "blackwell": (0.40, "assumed, a little below Hopper: kernels are younger"),
@@ -66,22 +67,28 @@ class Work(Value):
     def of(
         cls,
         model: ModelFacts,
-        method: Method,
+        adaptation: Adaptation,
         *,
         length: int,
         recompute: bool = False,
-        active: int | None = None,
     ) -> Work:
-        """The work on a model; `active` are its parameters in use, where experts lie idle."""
+        """The work on a model; experts that lie idle are not counted."""
         looked_up = 0 if model.tied else model.vocab * model.hidden
         return cls(
-            method=method,
-            multiplied=(active or model.parameters) - looked_up,
+            method=method_of(adaptation),
+            multiplied=model.active - looked_up,
             layers=model.layers,
             width=model.heads * model.head_dim,
             length=length,
             recompute=recompute,
         )
+
+
+def method_of(adaptation: Adaptation) -> Method:
+    """What an adaptation costs like: weights and gradients of all, or of small parts."""
+    if adaptation.kind == "full":
+        return "full"
+    return "qlora" if adaptation.quantised else "lora"
 
 
 def flops_per_token(work: Work) -> int:

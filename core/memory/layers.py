@@ -34,6 +34,8 @@ class Layer:
     """Most that is there while it is differentiated, with all it saved."""
     checkpoint: int
     """Its input, which is all that is kept when it is recomputed."""
+    reading: int
+    """Most that is there in a forward pass that keeps nothing, adapters off."""
 
 
 class Counter:
@@ -162,6 +164,12 @@ class Counter:
         kept = one * (4 if self.full or self.adapts("down_proj") else 3)
         return self.tokens * (6 * one - kept - 4 * self.hidden * self.full)
 
+    def reading(self) -> int:
+        """Whole bytes of a forward pass that keeps nothing: three wide results, or a matrix too."""
+        one = self.tokens * self.width.math * self.wide
+        packed = 2 * one + self._unpacked() if self.quantised else 0
+        return max(3 * one, packed) + 2 * self.tokens * self.hidden * self.width.stream
+
     def _unpacked(self) -> int:
         """Whole bytes of the largest 4-bit matrix while it is multiplied."""
         largest = max((a * b for a, b in self.model.linear.values()), default=0)
@@ -207,4 +215,5 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
         casts=width.cast * trained,
         peak=max(saved + count.multiplying(), saved + experts.added(), attending) - shared,
         checkpoint=checkpoint,
+        reading=count.reading(),
     )

@@ -27,6 +27,17 @@ class Loss:
     backward: int
     kept: int
     """Logits that a plain loop still holds when the layers are differentiated."""
+    saved: int
+    """Kept from forward to backward: the last norm and what comes out of it."""
+
+    def __add__(self, other: Loss) -> Loss:
+        """Two models in one step."""
+        return Loss(
+            self.forward + other.forward,
+            self.backward + other.backward,
+            self.kept + other.kept,
+            self.saved + other.saved,
+        )
 
 
 def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
@@ -43,7 +54,16 @@ def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) ->
         forward=norm + hidden + logits * (raised + 8),
         backward=norm + logits * 12 + kept,
         kept=kept,
+        saved=norm + hidden,
     )
+
+
+def count_score(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    """One number per word from a layer of one row, as in LlamaForSequenceClassification."""
+    tokens = setup.rows * setup.length
+    norm = tokens * model.hidden * (4 + (width.stream if full else 0))
+    hidden = tokens * model.hidden * width.stream
+    return Loss(forward=norm + hidden, backward=norm + 2 * hidden, kept=0, saved=norm + hidden)
 
 
 def _fused(
@@ -65,4 +85,5 @@ def _fused(
         backward=norm + hidden + summed + weight
         + max(result, chunk + 2 * rows) + round(back * tile),
         kept=0,
+        saved=norm + hidden,
     )  # fmt: skip

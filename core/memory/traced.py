@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from core.memory.bill import DRIVER, Bill, Item
 from core.memory.setup import Setup
 from core.recipe import AnyAdaptation
 from core.value import Value
+
+SURE = 0.01
+"""Relative error of a traced step: 0.04 % in the mean and 0.34 % at worst on published ones."""
 
 
 class TracedItem(Value):
@@ -49,6 +54,31 @@ class Traced(Value):
     """Time the trace took, without the import of the libraries."""
     versions: dict[str, str]
 
+    def bill(self, quick: Bill, setup: Setup) -> Bill:
+        """The bill of this step; what lies outside of tensors is taken from the quick one."""
+        reserved = self.reserved_bytes
+        if setup.engine == "trl":
+            reserved = max(self.allocated_bytes, self.expandable_bytes)
+        outside = {
+            "items": (*self._items(), *_outside(reserved - self.allocated_bytes, quick.context)),
+            "allocated": self.allocated_bytes,
+            "reserved": reserved,
+            "total": reserved + quick.context,
+            "phase": self.phase,
+            "method": "traced",
+            "band": SURE if setup.cuda else quick.band,
+            "note": "" if setup.cuda else quick.note,
+        }
+        return quick.model_copy(update=outside)
+
+    def _items(self) -> tuple[Item, ...]:
+        return tuple(Item(name=item.kind.capitalize(), bytes=item.bytes) for item in self.items)
+
+
+def _outside(spare: int, context: int) -> Iterator[Item]:
+    yield Item(name="Allocator", bytes=spare, note="reserved, not in use")
+    yield Item(name=DRIVER, bytes=context)
+
 
 class Request(Value):
     """What is to be traced: a model folder or a config.json, how it is adapted, and the step."""
@@ -56,3 +86,14 @@ class Request(Value):
     model: Path
     adaptation: AnyAdaptation
     setup: Setup
+
+
+class Exact(Value):
+    """A traced step, and what it holds for."""
+
+    request: Request
+    found: Traced
+
+    def holds(self, model: Path, adaptation: AnyAdaptation, setup: Setup) -> bool:
+        """Whether this is still the step in question."""
+        return self.request == Request(model=model, adaptation=adaptation, setup=setup)

@@ -1,8 +1,9 @@
 """Every objective we offer, in the order the window shows them."""
 
 from core.objectives.base import Objective
+from core.objectives.dpo import DPO
 from core.objectives.sft import SFT
 
-OBJECTIVES: tuple[type[Objective], ...] = (SFT,)
+OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO)
 
-__all__ = ["OBJECTIVES", "SFT", "Objective"]
+__all__ = ["DPO", "OBJECTIVES", "SFT", "Objective"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from core.value import Value
@@ -15,3 +16,12 @@ class Objective(Value):
     summary: ClassVar[str]
     formats: ClassVar[tuple[str, ...]]
     """Kinds of dataset format (core.formats) that this objective can learn from."""
+    rate_share: ClassVar[tuple[float, str]] = (1.0, "")
+    """Share of an adaptation's usual learning rate, and the reason when it is not all of it."""
+    most_raised: ClassVar[float] = math.inf
+    """How often the usual rate at most for a small model."""
+
+    @property
+    def packs(self) -> bool:
+        """Whether short rows are joined to full sequences."""
+        return False

@@ -25,3 +25,8 @@ class SFT(Objective):
         "padding. Faster when most rows are much shorter than the maximum length; rows never "
         "see each other.",
     )
+
+    @property
+    def packs(self) -> bool:
+        """As chosen."""
+        return self.packing

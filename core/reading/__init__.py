@@ -65,7 +65,17 @@ def read_rows(path: Path) -> Read:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file; of a folder or list, of the names and sums of the files in it."""
+    """SHA-256 of a file; of a folder or list, of the names and sums of the files in it.
+
+    Raises DataError.
+    """
+    try:
+        return _digest_of(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _digest_of(path: Path) -> str:
     if is_list(path) and not path.is_dir():
         path = find_entry(path).path
     if not path.is_dir():

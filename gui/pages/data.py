@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar
 
-from core.dataset import DataFacts, DataFinding
+from core.checkup import BROKEN
+from core.dataset import DataFacts
 from core.errors import CoreError, DataError
 from core.formats import FORMATS
 from core.places import SAMPLE, expand
@@ -16,16 +18,18 @@ from core.reading import KINDS
 from core.recipe import Recipe
 from gui.background import Task
 from gui.columns import ColumnsEditor, peek_columns
+from gui.doctor import Doctor
+from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
-from gui.forms import Form
+from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
 from gui.parts import Disclosure, Pile
 from gui.preview_card import PreviewCard
-from gui.widgets import Card, Chip, Level, Notice, PlainLabel, QuietButton, row
+from gui.split_card import SplitCard
+from gui.widgets import Card, Chip, Notice, PlainLabel, QuietButton
 
 _FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in (*KINDS, '.gz', '.zst'))})"
 _LISTED = 5
-_SEVERITIES: dict[str, Level] = {"error": "bad", "warning": "warn", "note": "note"}
 
 
 class Sample(NamedTuple):
@@ -66,12 +70,19 @@ class DataPage(Page):
         self.body.addWidget(self.busy)
         self.trouble = Pile()
         self.body.addWidget(self.trouble)
+        self.origin = OriginNotice(self.session)
+        self.body.addWidget(self.origin)
         self.body.addWidget(self._recognised())
-        self.findings = Pile()
-        self.body.addWidget(self.findings)
+        self.doctor = Doctor(self.session, self)
+        self.card = DoctorCard(self.doctor, self)
+        self.doctor.changed.connect(self._examined)
+        self.card.diff.accepted.connect(self.browse.setFocus)
+        self.body.addWidget(self.card)
+        self.split = SplitCard(self.session, self.doctor)
+        self.split.browse.clicked.connect(self._browse_heldout)
+        self.body.addWidget(self.split)
         self.preview = PreviewCard(self.session)
         self.body.addWidget(self.preview)
-        self.body.addWidget(self._heldout())
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
         self._troubled("data", self.session.troubles.get("data"))
@@ -100,15 +111,6 @@ class DataPage(Page):
         self.format.add(self.reason, self.mapping)
         return self.format
 
-    def _heldout(self) -> Card:
-        card = Card("Held-out rows, for measuring")
-        self.form = Form(self.session, "data", ("heldout", "heldout_share"))
-        browse = QuietButton("Choose a held-out file…", "folder-open")
-        browse.clicked.connect(self._browse_heldout)
-        card.add(self.form)
-        card.body.addLayout(row(browse))
-        return card
-
     def _browse(self) -> None:
         self._ask("Choose a dataset", lambda path: self.session.use_data(path))
 
@@ -124,19 +126,22 @@ class DataPage(Page):
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Draw the dataset as far as it is known."""
-        facts = self.session.facts.data
+        facts = self._facts()
         self.zone.say(*_chosen(recipe.data.path, facts))
         self.busy.setVisible(self.session.reading)
         self._show_format(recipe, facts)
-        kept = self.session.facts.heldout
-        found = (facts.problems if facts else (), kept.problems if kept else ())
-        self.findings.fill(found, lambda: [_notice(f) for f in found[0]] + _of_heldout(found[1]))
-        self._show_share(recipe)
+        self.split.refresh()
         self.preview.refresh()
+
+    def _facts(self) -> DataFacts | None:
+        """What is known; of a file with broken lines the doctor knows the rest."""
+        health = self.doctor.health
+        return self.session.facts.data or (health.facts if health else None)
 
     def _show_format(self, recipe: Recipe, facts: DataFacts | None) -> None:
         lost = "data" in self.session.troubles
-        self.format.setVisible(facts is not None or bool(lost and self._columns))
+        waiting = self.doctor.errand.busy and not self.doctor.mending
+        self.format.setVisible(facts is not None or bool(lost and self._columns and not waiting))
         if facts is not None:
             self._columns = facts.columns
             name = next((f.title for f in FORMATS if f.name == facts.format), facts.format)
@@ -144,31 +149,41 @@ class DataPage(Page):
             sure = "ok" if facts.confidence >= 0.95 else "warn"
             self.certainty.show_as(f"{facts.confidence:.0%} sure", sure)  # type: ignore[arg-type]
             self.reason.setText(f"Recognised because {facts.reason}.")
-        elif lost:
+        elif lost and not waiting:
             self.format.heading.setText("Format not recognised")
             self.certainty.show_as("?", "bad")
             self.reason.setText("Choose the format, then say which column plays which part.")
             self.mapping.unfold(True)
         self.editor.show_reading(recipe, facts, self._columns)
 
-    def _show_share(self, recipe: Recipe) -> None:
-        """A share is meaningless beside a held-out file."""
-        share = self.form.rows["heldout_share"]
-        share.field.widget.setEnabled(not recipe.data.heldout)
-
     def _troubled(self, what: str, error: CoreError | None) -> None:
         if what != "data":
             return
-        self.trouble.fill(error, lambda: [] if error is None else _explain(error))
+        self._show_trouble()
         if error is not None:
             path = expand(self.session.recipe.data.path).expanduser()
             peek = Task(self, lambda: peek_columns(path))
             peek.then(self._peeked).failed(lambda _: self._peeked(())).start()
 
+    def _show_trouble(self) -> None:
+        """The error; broken lines can be left out as soon as the doctor has seen the others."""
+        error, health = self.session.troubles.get("data"), self.doctor.health
+        fix = health is not None and any(found.code == BROKEN for found in health.findings)
+        leave_out = self._leave_out if fix else None
+        self.trouble.fill((error, fix), lambda: _explain(error, leave_out) if error else [])
+
+    def _leave_out(self) -> None:
+        self.doctor.mend([BROKEN])
+
+    def _examined(self) -> None:
+        self._show_trouble()
+        if "data" in self.session.troubles and not self.doctor.errand.busy:
+            self._show_format(self.session.recipe, self._facts())
+
     def _peeked(self, columns: tuple[str, ...]) -> None:
         if "data" in self.session.troubles:
             self._columns = columns
-            self._show_format(self.session.recipe, None)
+            self._show_format(self.session.recipe, self._facts())
 
 
 def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
@@ -182,19 +197,9 @@ def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
     return f"{name}: {facts.rows:,} rows{left}", where
 
 
-def _notice(finding: DataFinding) -> Notice:
-    return Notice(_SEVERITIES[finding.severity], f"{finding.text} {finding.fix}".strip())
-
-
-def _of_heldout(findings: tuple[DataFinding, ...]) -> list[Notice]:
-    return [
-        Notice(_SEVERITIES[f.severity], f"Held-out file: {f.text} {f.fix}".strip())
-        for f in findings
-    ]
-
-
-def _explain(error: CoreError) -> list[Notice]:
+def _explain(error: CoreError, leave_out: Callable[[], None] | None) -> list[Notice]:
     """The error, and the first lines at fault."""
-    notices = [Notice("bad", f"{error} {error.hint}".strip())]
+    fix = "Leave them out, in a copy" if leave_out else ""
+    notices = [Notice("bad", f"{error} {error.hint}".strip(), fix, leave_out)]
     problems = error.problems[1:_LISTED] if isinstance(error, DataError) else ()
     return notices + [Notice("warn", problem.text) for problem in problems]

@@ -85,14 +85,6 @@ class GoalPage(Page):
             self.options[name] = option
             grid.addWidget(option, place // 2, place % 2)
         card.body.addLayout(grid)
-        if len(OBJECTIVES) == 1:
-            card.add(
-                PlainLabel(
-                    "This is the one goal so far. Learning from pairs of better and worse answers "
-                    "(DPO) and from rewards is not in this version.",
-                    "small",
-                )
-            )
         return card
 
     def _choose(self, kind: str) -> None:

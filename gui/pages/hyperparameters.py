@@ -19,6 +19,9 @@ BASICS = ("epochs", "learning_rate", "micro_batch", "accumulation", "max_length"
 COMPUTING = ("checkpointing", "device", "seed")
 MEASURED = ("every", "patience", "score_rows", "probes")
 _DECIDED = {
+    "epochs": "Epochs",
+    "accumulation": "Effective batch",
+    "max_length": "Maximum length",
     "learning_rate": "Learning rate",
     "every": "Evaluate every",
     "checkpointing": "Checkpointing",
@@ -78,13 +81,18 @@ class HyperparametersPage(Page):
         reasons = explain(plan)
         for form in self.forms:
             form.explain(reasons)
-        training = recipe.training
-        rows = training.micro_batch * training.accumulation
-        steps = f", {plan.settings.steps:,} steps in all" if plan.settings else ""
-        self.batch.setText(
-            f"Effective batch: {training.micro_batch:,} × {training.accumulation:,} = "
-            f"{rows:,} rows per step{steps}."
-        )
+        self.batch.setText(_batch(recipe, plan))
+
+
+def _batch(recipe: Recipe, plan: Plan) -> str:
+    """How large the effective batch is; not known while it is automatic and no data is."""
+    training, settings = recipe.training, plan.settings
+    times = settings.accumulation if settings else training.accumulation
+    if times is None:
+        return ""
+    rows = f"{training.micro_batch:,} × {times:,} = {training.micro_batch * times:,} rows per step"
+    steps = f", {settings.steps:,} steps in all" if settings else ""
+    return f"Effective batch: {rows}{steps}."
 
 
 def explain(plan: Plan) -> dict[str, Reason]:
@@ -100,6 +108,10 @@ def explain(plan: Plan) -> dict[str, Reason]:
     reasons["save_every"] = Reason(
         f"automatic: {plan.settings.save_every:,} steps", "as often as evaluation"
     )
+    for name in ("accumulation", "max_length"):
+        if name in reasons:
+            value = getattr(plan.settings, name)
+            reasons[name] = Reason(f"automatic: {value:,}", reasons[name].because)
     if "learning_rate" in reasons:
         rate = show_number(plan.settings.learning_rate)
         reasons["learning_rate"] = Reason(f"automatic: {rate}", reasons["learning_rate"].because)

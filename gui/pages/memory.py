@@ -1,25 +1,30 @@
-"""Memory: what training needs, item by item, and the cheapest ways to need less."""
+"""Memory: what training needs, item by item, where it fits, and how to need less."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Slot
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
+from core.catalog import find_gpu, gpus
 from core.memory import Item
 from core.numbers import show_bytes
 from core.plan import Plan
+from core.problems import MACHINE
 from core.recipe import Recipe
-from core.whatif import Saving, savings
+from gui.fields import Choice
+from gui.offers_card import OffersCard
 from gui.pages.base import Page
 from gui.parts import Pile
+from gui.plan_export import ExportButton
+from gui.savings_card import SavingsCard
+from gui.session import Session
+from gui.trace_card import TraceCard
+from gui.verdict import judge, method
 from gui.whatif import WhatIf
-from gui.widgets import Card, Chip, FixButton, Level, Meter, Notice, PlainLabel, Swatch
-
-TIGHT = 0.9
-"""Above this share of the device an estimate is too rough to promise anything."""
+from gui.widgets import Card, Chip, Meter, Notice, PlainLabel, Swatch, row
 
 
 class MemoryPage(Page):
@@ -27,81 +32,103 @@ class MemoryPage(Page):
 
     title: ClassVar = "Memory"
     question: ClassVar = "Will it fit?"
-    help: ClassVar = "An estimate from the shapes of the model, before anything is loaded."
+    help: ClassVar = "Worked out from the shapes of the model, before anything is loaded."
     icon: ClassVar = "memory-stick"
-    paths: ClassVar = ("training.micro_batch", "training.max_length", "training.checkpointing")
+    paths: ClassVar = (
+        MACHINE, "training.micro_batch", "training.max_length", "training.checkpointing",
+    )  # fmt: skip
 
     def build(self) -> None:
-        """Figure, bar, table, ways to save."""
-        card = Card("Memory of one training step")
-        card.header.addWidget(Chip("estimate"))
+        """Device, bill, one step, ways to save, curves, other GPUs."""
+        self.bill = BillCard(self.session)
+        self.trace = TraceCard(self.session)
+        self.savings = SavingsCard(self.session)
+        self.whatif = WhatIf(self.session)
+        self.offers = OffersCard(self.session)
+        for part in (self.bill, self.savings, self.trace, self.whatif, self.offers):
+            self.body.addWidget(part)
+        self.body.addStretch(1)
+
+    def show_plan(self, recipe: Recipe, plan: Plan) -> None:
+        """Draw the bill and what follows from it."""
+        known = bool(plan.items)
+        self.bill.show_plan(plan)
+        self.savings.show_plan(recipe, plan)
+        self.trace.show_plan(plan)
+        for part in (self.trace, self.whatif, self.offers):
+            part.setVisible(known)
+        self.whatif.refresh()
+        self.offers.refresh()
+
+
+class BillCard(Card):
+    """The device, the figure, the bar, the items and the verdict."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("Memory of one training step")
+        self.session = session
+        self.method = Chip("estimate")
+        self.export = ExportButton(session)
+        self.header.addWidget(self.method)
+        self.header.addWidget(self.export)
+        self.device = Choice()
+        self.device.setAccessibleName("Plan for")
+        self.device.addItem(_own(session), "")
+        for gpu in gpus():
+            self.device.addItem(f"{gpu.name}, {show_bytes(gpu.vram_bytes)}", gpu.name)
+        self.device.activated.connect(self._plan_for)
         self.figure, self.limit = PlainLabel("", "figure"), PlainLabel("", "muted")
         self.figure.setWordWrap(False)
+        self.meter = Meter("Memory by item")
+        self.doubt = PlainLabel("", "small")
+        self.table, self.verdict = Pile(), Notice()
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        label = PlainLabel("Plan for", "muted")
+        label.setBuddy(self.device)
+        self.body.addLayout(row(label, self.device))
         figures = QHBoxLayout()
         figures.setSpacing(8)
         figures.addWidget(self.figure, 0, Qt.AlignmentFlag.AlignBottom)
         figures.addWidget(self.limit, 1, Qt.AlignmentFlag.AlignBottom)
-        card.body.addLayout(figures)
-        self.meter = Meter("Memory by item")
-        self.table = Pile()
-        self.verdict = Notice()
-        card.add(self.meter, self.table, self.verdict)
-        self.body.addWidget(card)
-        self.savings = Card("Ways to need less")
-        self.ways = Pile()
-        self.savings.add(self.ways)
-        self.body.addWidget(self.savings)
-        self.whatif = WhatIf(self.session)
-        self.body.addWidget(self.whatif)
-        self.body.addStretch(1)
+        self.body.addLayout(figures)
+        self.add(self.meter, self.doubt, self.table, self.verdict)
 
-    def show_plan(self, recipe: Recipe, plan: Plan) -> None:
+    @Slot(int)
+    def _plan_for(self, index: int) -> None:
+        name = self.device.itemData(index)
+        self.session.plan_for(find_gpu(name) if name else None)
+
+    def show_plan(self, plan: Plan) -> None:
         """Draw the bill."""
-        known = bool(plan.items)
+        known, machine = bool(plan.items), self.session.facts.machine
+        self.device.setCurrentIndex(
+            self.device.findData(machine.gpus[0].name) if machine.planned else 0
+        )
+        self.method.show_as(method(plan))
+        self.export.setVisible(known)
         self.figure.setText(show_bytes(plan.needed) if known else "–")
         self.limit.setText(f"of {show_bytes(plan.limit)}, {plan.device}" if plan.limit else "")
+        self.doubt.setText(_doubt(plan))
+        self.doubt.setVisible(known)
         said = f"{show_bytes(plan.needed)} of {show_bytes(plan.limit)} needed" if known else ""
         self.meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, said)
         self.table.fill(plan.items, lambda: [_table(plan.items)] if known else [])
         self.verdict.show_as(*judge(plan))
-        ways = savings(recipe, self.session.facts) if known else ()
-        self.ways.fill(ways, lambda: [self._way(way) for way in ways])
-        self.savings.setVisible(bool(ways))
-        self.whatif.setVisible(known)
-        self.whatif.show_plan()
-
-    def _way(self, way: Saving) -> QWidget:
-        line = QWidget()
-        row = QHBoxLayout(line)
-        row.setContentsMargins(0, 0, 0, 0)
-        button = FixButton("Apply")
-        button.setAccessibleName(f"Apply: {way.edit.label}")
-        button.clicked.connect(lambda: self.session.apply(way.edit))
-        row.addWidget(PlainLabel(way.edit.label), 1)
-        row.addWidget(PlainLabel(_price(way), "small"))
-        row.addWidget(Chip(f"−{show_bytes(way.bytes)}", "ok"))
-        row.addWidget(button)
-        return line
 
 
-def judge(plan: Plan) -> tuple[Level, str]:
-    """The verdict as a sentence."""
-    if not plan.items:
-        return "note", "Choose a model and a dataset first; then the bill is worked out."
-    if not plan.limit:
-        return "note", "The memory of the device is not known."
-    spare = plan.limit - plan.needed
-    if spare < 0:
-        return "bad", f"Does not fit: {show_bytes(-spare)} more are needed."
-    if plan.needed > TIGHT * plan.limit:
-        return "warn", f"Tight: only {show_bytes(spare)} to spare, and this is an estimate."
-    return "ok", f"Fits, {show_bytes(spare)} to spare."
+def _own(session: Session) -> str:
+    cards = session.machine.gpus
+    return f"This computer: {cards[0].name}" if cards else "This computer, without a GPU"
 
 
-def _price(way: Saving) -> str:
-    """What a saving costs, in a few words."""
-    slower = f"about {way.slower:.0%} slower" if way.slower else ""
-    return ", ".join(filter(None, (slower, way.changes))) or "same result"
+def _doubt(plan: Plan) -> str:
+    """How far off the figure may be, and why."""
+    if plan.bill is None:
+        return ""
+    why = f": {plan.bill.note}" if plan.bill.note else ""
+    return f"Give or take {plan.bill.band:.0%}{why}."
 
 
 def _table(items: Sequence[Item]) -> QWidget:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from PySide6.QtCore import Slot
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout
 
+from core.catalog import models
 from core.errors import CoreError
 from core.models import STARTER, ModelFacts, is_hub_id
 from core.numbers import show_bytes, show_count
 from core.plan import Plan
 from core.recipe import Recipe
-from gui.fields import LineEdit
+from gui.fields import Choice, LineEdit
 from gui.hub_card import HubCard
 from gui.pages.base import Page
 from gui.parts import FactsTable
@@ -40,8 +42,10 @@ class ModelPage(Page):
         self.body.addWidget(self.card)
         self.body.addWidget(self._starter())
         self.body.addWidget(self._folder())
+        self.body.addWidget(self._known())
         self.hub = HubCard()
-        self.hub.downloaded.connect(self._downloaded)
+        self.hub.downloaded.connect(self._take)
+        self.hub.known.connect(self._take)
         self.body.addWidget(self.hub)
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
@@ -77,6 +81,29 @@ class ModelPage(Page):
         card.body.addLayout(line)
         return card
 
+    def _known(self) -> Card:
+        card = Card("A well-known model")
+        card.add(
+            PlainLabel(
+                "Its shape is known without a network: see what memory, time and money a training "
+                "takes before anything is downloaded.",
+                "muted",
+            )
+        )
+        self.known = Choice()
+        self.known.setAccessibleName("Well-known model")
+        self.known.addItem("Choose a model to plan with", "")
+        for model in models():
+            self.known.addItem(f"{model.name}, {show_count(model.counted)}", model.hub)
+        self.known.activated.connect(self._plan_with)
+        card.body.addLayout(row(self.known))
+        return card
+
+    @Slot(int)
+    def _plan_with(self, index: int) -> None:
+        if name := self.known.itemData(index):
+            self.session.edit("model", name)
+
     def _browse(self) -> None:
         dialog = QFileDialog(self, "Choose the folder of a model")
         dialog.setFileMode(QFileDialog.FileMode.Directory)
@@ -84,7 +111,7 @@ class ModelPage(Page):
         dialog.finished.connect(dialog.deleteLater)
         dialog.open()
 
-    def _downloaded(self, model_id: str) -> None:
+    def _take(self, model_id: str) -> None:
         """Take the new model, or look again when it was asked for already."""
         if self.session.recipe.model == model_id:
             self.session.look_again()
@@ -97,6 +124,7 @@ class ModelPage(Page):
         self.use_starter.setEnabled(recipe.model != STARTER)
         self.path.set_text("" if _origin(recipe.model) != "folder" else recipe.model)
         self.origin.show_as(_origin(recipe.model), "note")
+        self.known.setCurrentIndex(max(0, self.known.findData(recipe.model)))
         self.card.heading.setText(_heading(recipe.model, model))
         self.facts.show_facts(describe(model) if model else ())
         self.facts.setVisible(model is not None)
@@ -128,16 +156,17 @@ def _heading(chosen: str, model: ModelFacts | None) -> str:
 def describe(model: ModelFacts) -> Iterator[tuple[str, str]]:
     """What its files say."""
     yield "Parameters", f"{show_count(model.parameters)}, stored as {model.stored}"
-    yield "Size on disk", show_bytes(model.bytes)
+    yield "Size on disk" if model.here else "Download", show_bytes(model.bytes)
     yield "Architecture", f"{model.architecture}, {model.layers} layers, width {model.hidden:,}"
     context = f"{model.context:,} tokens" if model.context else "not stated"
     yield "Context", context
     yield "Vocabulary", f"{model.vocab:,} tokens"
-    yield "Chat template", template_line(model)
+    if model.here:
+        yield "Chat template", template_line(model)
     yield "Licence", model.licence or "not stated; look at the model's page before you publish"
     if model.quantised:
         yield "Quantised", model.quantised
-    yield "Folder", str(model.path)
+    yield "Folder", str(model.path) if model.here else "not on this computer; only for a plan"
 
 
 def template_line(model: ModelFacts) -> str:
@@ -151,7 +180,7 @@ def template_line(model: ModelFacts) -> str:
 
 def template_warning(model: ModelFacts) -> str:
     """What a model without a template cannot do; empty when all is well."""
-    if model.template is not None:
+    if model.template is not None or not model.here:
         return ""
     return (
         "This model has no chat template, so questions and answers cannot be told apart. Choose "

@@ -122,21 +122,23 @@ def choices(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "Goal", recipe.objective.title
     yield "Model", recipe.model or "none"
     yield "Dataset", _file(data.path) or "none"
-    share = f"{data.heldout_share * 100:g} % of the dataset"
+    share = "an automatic share of the dataset"
+    if data.heldout_share is not None:
+        share = f"{data.heldout_share * 100:g} % of the dataset"
     yield "Held out", _file(data.heldout) or share
     yield "Method", ", ".join([recipe.adaptation.title, *_settings(recipe)])
-    rate = "automatic" if training.learning_rate is None else show_number(training.learning_rate)
+    rate = _number(training.learning_rate)
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     yield (
         "Training",
         (
-            f"{show_number(training.epochs)} epochs{limit}, learning rate {rate}, "
+            f"{_number(training.epochs)} epochs{limit}, learning rate {rate}, "
             f"{training.schedule} schedule, seed {training.seed}"
         ),
     )
-    yield "Batch", f"{training.micro_batch:,} × {training.accumulation:,}"
-    packed = ", packed" if recipe.objective.packing else ""
-    yield "Maximum length", f"{training.max_length:,} tokens{packed}"
+    yield "Batch", f"{training.micro_batch:,} × {_number(training.accumulation)}"
+    packed = ", packed" if recipe.objective.packs else ""
+    yield "Maximum length", f"{_number(training.max_length)} tokens{packed}"
     stop = f"after {checks.patience:,} looks without progress" if checks.patience else "never"
     yield "Stop early", stop
 
@@ -145,6 +147,12 @@ def _settings(recipe: Recipe) -> Iterator[str]:
     for name, info in type(recipe.adaptation).model_fields.items():
         if info.title:
             yield f"{info.title.lower()} {_word(getattr(recipe.adaptation, name))}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "automatic"
+    return f"{value:,}" if isinstance(value, int) else show_number(value)
 
 
 def _word(value: object) -> str:

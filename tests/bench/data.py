@@ -1,9 +1,10 @@
-"""Rows per second and peak memory of the dataset doctor, and how both grow with the file.
+"""Rows per second and peak memory of inspection and doctor, and how both grow with the file.
 
     python tests/bench/data.py [ROWS ...]        10000 100000 1000000 unless told otherwise
 
-Each size runs in a process of its own on the same kind of short rows. The growth exponent is the
-slope between the smallest and the largest size in logarithms: 1 is linear. Writes data.json beside
+Inspection is what opening a dataset does, the doctor what `tunesmith data inspect` does. Each size
+runs in a process of its own on the same kind of short rows. The growth exponent is the slope
+between the smallest and the largest size in logarithms: 1 is linear. Writes data.json beside
 itself.
 """
 
@@ -22,18 +23,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = Path(__file__).with_suffix(".json")
 SIZES = (10_000, 100_000, 1_000_000)
-EXAMINE = """
+JOBS = ("inspect", "doctor")
+PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 from core.checkup import examine
+from core.dataset import inspect_data
 
+look = {"inspect": inspect_data, "doctor": lambda path: examine(path).facts}[sys.argv[1]]
 bare = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 begun, worked = time.perf_counter(), time.process_time()
-found = examine(Path(sys.argv[1]))
+found = look(Path(sys.argv[2]))
 seconds, busy = time.perf_counter() - begun, time.process_time() - worked
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"rows": found.facts.rows, "seconds": seconds, "busy": busy, "peak": peak,
-                  "bare": bare, "findings": [f.code for f in found.facts.problems]}))
+print(json.dumps({"rows": found.rows, "seconds": seconds, "busy": busy, "peak": peak,
+                  "bare": bare, "findings": [f.code for f in found.problems]}))
 """
 UNIT = 1 if sys.platform == "darwin" else 1024
 """Bytes in which the system counts the peak."""
@@ -51,12 +55,13 @@ def write(path: Path, rows: int) -> None:
             file.write(json.dumps(row) + "\n")
 
 
-def measure(rows: int, folder: Path) -> dict[str, object]:
+def measure(job: str, rows: int, folder: Path) -> dict[str, object]:
     """One size, in a fresh process."""
     path = folder / f"{rows}.jsonl"
-    write(path, rows)
+    if not path.exists():
+        write(path, rows)
     done = subprocess.run(
-        [sys.executable, "-c", EXAMINE, str(path)],
+        [sys.executable, "-c", PROGRAM, job, str(path)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -64,11 +69,10 @@ def measure(rows: int, folder: Path) -> dict[str, object]:
         check=True,
     )
     found = json.loads(done.stdout)
-    size = path.stat().st_size
-    path.unlink()
+    assert found["rows"] == rows
     return {
         "rows": rows,
-        "megabytes": round(size / 1e6, 1),
+        "megabytes": round(path.stat().st_size / 1e6, 1),
         "seconds": round(found["seconds"], 2),
         "processor_seconds": round(found["busy"], 2),
         "rows_per_second": round(rows / found["seconds"]),
@@ -90,25 +94,36 @@ def exponent(runs: list[dict[str, object]], key: str) -> float | None:
 
 
 def main(sizes: list[int]) -> None:
+    """Measure and tell both jobs."""
     with tempfile.TemporaryDirectory() as folder:
-        runs = [measure(size, Path(folder)) for size in sizes]
-    result = {
+        found = {job: [measure(job, size, Path(folder)) for size in sizes] for job in JOBS}
+    result: dict[str, object] = {
         "command": " ".join(["python tests/bench/data.py", *map(str, sizes)]),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "runs": runs,
-        "time_exponent": exponent(runs, "processor_seconds"),
-        "memory_exponent": exponent(runs, "grown_megabytes"),
     }
+    for job, runs in found.items():
+        result[job] = {
+            "runs": runs,
+            "time_exponent": exponent(runs, "processor_seconds"),
+            "memory_exponent": exponent(runs, "grown_megabytes"),
+        }
+        tell(job, runs)
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def tell(job: str, runs: list[dict[str, object]]) -> None:
+    """Say what was measured of one job."""
     for run in runs:
         print(
-            f"{run['rows']:>9,} rows: {run['rows_per_second']:>7,} rows/s "
+            f"{job} {run['rows']:>9,} rows: {run['rows_per_second']:>7,} rows/s "
             f"({run['rows_per_processor_second']:,} of a free processor), "
             f"{run['peak_megabytes']:>7} MB at most, {run['grown_megabytes']} MB of it grown"
         )
-    print(f"time grows with rows^{result['time_exponent']}, memory with "
-          f"rows^{result['memory_exponent']}")  # fmt: skip
+    print(
+        f"{job}: time grows with rows^{exponent(runs, 'processor_seconds')}, memory with "
+        f"rows^{exponent(runs, 'grown_megabytes')}"
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from core.memory import estimate  # noqa: E402 - a script finds its project first
-from tests.core.memory_rows import MIB, SHARED, Row, published, traced  # noqa: E402
+from tests.core.memory_rows import MIB, PAIRED, SHARED, Row, published, traced  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "memory-accuracy.md"
 Rule = Callable[[Row], float]
@@ -62,6 +62,16 @@ TOGETHER = """
 `fully_shard` (FSDP2; every layer a unit, and the model around them) or the buckets of
 `DistributedDataParallel` (`python tests/bench/memory_traces.py shared_traces`). What FSDP allocates
 on streams of its own is counted as if there was one stream, so a GPU may reserve more.
+
+"""
+PAIRS = """
+## Traced steps on pairs (DPO)
+
+{count} steps of `tests/data/memory/paired_traces.csv` (`python tests/bench/memory_traces.py
+paired_traces`): 0.135 to 8 billion parameters. Rows are pairs, so that the model reads twice as
+many. Only what the reference takes while it reads (three wide results and two of the hidden size)
+was set with these rows in view. Where a model is very small, remainders of blocks that the
+allocator does not split weigh more, for SFT as for DPO.
 
 """
 
@@ -114,6 +124,7 @@ def lines(rows: Iterable[Row], *, rules: bool) -> Iterator[str]:
 def document() -> str:
     """The whole text."""
     measured, own, shared = published(), traced(), traced(SHARED)
+    pairs = traced(PAIRED)
     first = {"closed form": RULES["closed form"]}
     parts = [
         HEAD.format(count=len(measured)) + "\n".join(summaries(measured, RULES)),
@@ -124,6 +135,9 @@ def document() -> str:
         TOGETHER.format(count=len(shared)).strip("\n"),
         "\n".join(summaries(shared, first)),
         "\n".join(lines(shared, rules=False)),
+        PAIRS.format(count=len(pairs)).strip("\n"),
+        "\n".join(summaries(pairs, first)),
+        "\n".join(lines(pairs, rules=False)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -2,9 +2,10 @@
 
     python tests/bench/memory_traces.py engine_traces
     python tests/bench/memory_traces.py shared_traces
+    python tests/bench/memory_traces.py paired_traces
 
-About fifteen minutes and three. The tables are tests/data/memory/*_traces.csv; the second is of
-several GPUs that share a model.
+About fifteen minutes, three, and five. The tables are tests/data/memory/*_traces.csv: of one GPU,
+of several GPUs that share a model, and of pairs (DPO).
 """
 
 from __future__ import annotations
@@ -62,6 +63,16 @@ UNUSUAL: tuple[Case, ...] = (
     ("qwen3-30b-a3b", {"kind": "lora", "targets": "attention"}, {"length": 8192}),
     ("qwen3-30b-a3b", {"kind": "full"}, {"length": 4096, "checkpointing": True}),
 )
+PAIRED = ("smollm2-135m", "qwen2.5-0.5b", "llama-3.1-8b")
+PAIRED_UNUSUAL: tuple[Case, ...] = (
+    ("qwen2.5-0.5b", {"kind": "lora"}, {"rows": 2, "padded": True}),
+    ("qwen2.5-0.5b", {"kind": "qlora"}, {"rows": 4, "length": 512, "padded": True,
+                                         "checkpointing": True}),
+    ("llama-3.1-8b", {"kind": "lora"}, {"padded": True}),
+    ("llama-3.1-8b", {"kind": "qlora"}, {"rows": 2, "padded": True, "checkpointing": True}),
+    ("qwen2.5-0.5b", {"kind": "full"}, {"rows": 2, "padded": True}),
+    ("qwen2.5-0.5b", {"kind": "lora"}, {"rows": 2, "cuda": False}),
+)  # fmt: skip
 
 
 SHARED: tuple[Case, ...] = (
@@ -106,6 +117,18 @@ def shared_traces() -> Iterator[Case]:
         yield name, chosen, {"sharding": "fsdp", "length": 2048} | step
 
 
+def paired_traces() -> Iterator[Case]:
+    """Pairs."""
+    for name in PAIRED:
+        for kind in ("lora", "qlora", "full"):
+            for saved in (False, True):
+                for rows, length in LENGTHS[:2]:
+                    step = {"checkpointing": saved, "rows": rows, "length": length}
+                    yield name, {"kind": kind}, step | {"objective": "dpo"}
+    for name, chosen, step in PAIRED_UNUSUAL:
+        yield name, chosen, step | {"objective": "dpo"}
+
+
 def write(table: str, cases: Iterable[Case]) -> None:
     """Trace all cases."""
     lines = []
@@ -126,7 +149,7 @@ def write(table: str, cases: Iterable[Case]) -> None:
 
 
 def main() -> None:
-    for cases in (engine_traces, shared_traces):
+    for cases in (engine_traces, shared_traces, paired_traces):
         if cases.__name__ in sys.argv[1:]:
             write(cases.__name__, cases())
 

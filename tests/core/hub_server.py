@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-COMMIT = "a" * 40
+COMMIT, CONVERTED = "a" * 40, "c" * 40
 
 
 @dataclass
 class Repo:
-    """A model and how its server misbehaves."""
+    """A model or dataset and how its server misbehaves."""
 
     files: dict[str, bytes]
     gated: bool = False
@@ -30,7 +30,17 @@ class Repo:
     stall_after: int = 0
     """Bytes after which nothing more comes until `released`."""
     commit: str = COMMIT
+    converted: dict[str, bytes] = field(default_factory=dict)
+    """Files of the branch that holds the Hub's own conversion to Parquet."""
     cuts: set[str] = field(default_factory=set)
+
+    def at(self, revision: str) -> tuple[str, dict[str, bytes]] | None:
+        """Commit and files of a revision."""
+        if revision in ("main", self.commit):
+            return self.commit, self.files
+        if self.converted and revision in ("refs/convert/parquet", CONVERTED):
+            return CONVERTED, self.converted
+        return None
 
 
 @dataclass
@@ -38,6 +48,7 @@ class Hub:
     """What is served, and what was asked."""
 
     repos: dict[str, Repo]
+    """Models by owner/name, datasets by datasets/owner/name."""
     url: str = ""
     ranges: list[tuple[str, str]] = field(default_factory=list)
     """Files asked for, each with its Range header."""
@@ -87,7 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path == "/api/models":
             self._search(parse_qs(parts.query))
         elif parts.path.startswith("/api/models/"):
-            self._listing("/".join(parts.path.split("/")[3:5]))
+            self._listing("/".join(parts.path.split("/")[3:5]), "main")
+        elif parts.path.startswith("/api/datasets/"):
+            name, _, revision = parts.path.removeprefix("/api/").partition("/revision/")
+            self._listing(name, unquote(revision))
         elif "/resolve/" in parts.path:
             self._file(*parts.path.strip("/").split("/resolve/"))
         else:
@@ -103,12 +117,17 @@ class _Handler(BaseHTTPRequestHandler):
         ]  # fmt: skip
         self._json(found[: int(query["limit"][0])])
 
-    def _listing(self, name: str) -> None:
+    def _listing(self, name: str, revision: str) -> None:
         repo = self._repo(name)
         if repo is None:
             return
-        siblings = [_sibling(file, content) for file, content in repo.files.items()]
-        self._json({"id": name, "sha": repo.commit, "siblings": siblings})
+        found = repo.at(revision)
+        if found is None:
+            self._refuse(404, "RevisionNotFound")
+            return
+        commit, files = found
+        siblings = [_sibling(file, content) for file, content in files.items()]
+        self._json({"id": name, "sha": commit, "siblings": siblings})
 
     def _repo(self, name: str) -> Repo | None:
         repo = self.hub.repos.get(name)
@@ -124,17 +143,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, name: str, place: str) -> None:
         repo = self._repo(name)
-        commit, _, file = place.partition("/")
+        commit, _, file = unquote(place).partition("/")
         if repo is None:
             return
-        if commit != repo.commit or file not in repo.files:
+        _, files = repo.at(commit) or ("", {})
+        if file not in files:
             self._refuse(404, "EntryNotFound")
             return
         self.hub.ranges.append((file, self.headers.get("Range", "")))
-        self._send(repo, file)
+        self._send(repo, file, files[file])
 
-    def _send(self, repo: Repo, file: str) -> None:
-        content = repo.files[file]
+    def _send(self, repo: Repo, file: str, content: bytes) -> None:
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         if start >= len(content):
             self._refuse(416, "")
@@ -183,7 +202,7 @@ def _sibling(name: str, content: bytes) -> dict[str, Any]:
     """Weights are stored by SHA-256, small files by git's own checksum, as on the real Hub."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
-    if name.endswith(".safetensors"):
+    if name.endswith((".safetensors", ".parquet")):
         sha256 = hashlib.sha256(content).hexdigest()
         entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
     return entry

@@ -17,6 +17,7 @@ from core.recipe import parse
 DATA = Path(__file__).parents[1] / "data" / "memory"
 TRACES = DATA / "engine_traces.csv"
 SHARED = DATA / "shared_traces.csv"
+PAIRED = DATA / "paired_traces.csv"
 MIB = 1 << 20
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.adapt import Full, Lora
-from core.catalog import CatalogModel, find_gpu, find_model, gpus, models
+from core.catalog import CatalogModel, Gpu, find_gpu, find_model, gpus, models, recognise_gpu
 from core.errors import CoreError
 
 USER_FILE = """
@@ -106,7 +106,7 @@ def test_layers_are_listed_as_they_are_stored(
 )
 def test_idle_experts_are_not_active(name: str, billions: float) -> None:
     """As published; gpt-oss publishes it without its embedding of 0.58 billion."""
-    assert find_model(name).active / 1e9 == pytest.approx(billions, rel=0.02)
+    assert find_model(name).facts().active / 1e9 == pytest.approx(billions, rel=0.02)
 
 
 def test_gpus_are_plausible() -> None:
@@ -175,3 +175,27 @@ def test_a_file_that_is_no_catalogue_is_named(own_file: Path, text: str, words: 
         gpus()
     assert str(own_file) in str(caught.value)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("gpu", gpus(), ids=lambda gpu: gpu.name)
+def test_a_card_is_recognised_by_its_own_name(gpu: Gpu) -> None:
+    assert recognise_gpu(gpu.name, gpu.vram_bytes) == gpu
+
+
+@pytest.mark.parametrize(
+    ("driver", "gigabytes", "name"),
+    [
+        ("NVIDIA GeForce RTX 4090", 25.8, "RTX 4090"),
+        ("NVIDIA A100-SXM4-80GB", 85.0, "A100 80GB"),
+        ("NVIDIA A100 80GB PCIe", 85.0, "A100 80GB PCIe"),
+        ("NVIDIA H100 80GB HBM3", 85.0, "H100 SXM"),
+        ("Tesla T4", 15.8, "T4"),
+        ("NVIDIA GeForce RTX 4060 Ti", 17.0, "RTX 4060 Ti 16GB"),
+        ("NVIDIA RTX 6000 Ada Generation", 51.0, "RTX 6000 Ada"),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", 17.1, None),
+        ("NVIDIA GeForce GTX 1080", 8.5, None),
+    ],
+)
+def test_cards_as_drivers_call_them(driver: str, gigabytes: float, name: str | None) -> None:
+    found = recognise_gpu(driver, round(gigabytes * 1e9))
+    assert (found.name if found else None) == name

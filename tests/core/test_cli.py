@@ -11,12 +11,16 @@ from typing import Any
 
 import pytest
 
-from core import cli, commands
-from core.errors import CoreError
+from core import cli, commands, launch
+from core.errors import CoreError, RunError
 from core.events import Answer, Finished, Saved, Scored, Started, Step, encode
+from core.machine import Gpu
+from core.memory.measured import Measured
+from core.plan import Plan
 from core.recipe import Recipe, load, parse
 from core.rundir import RunDir
 from core.terminal import plain, side_by_side, table
+from core.tokens import Preview, guess
 
 ROWS = [{"prompt": f"{n} + {n}?", "completion": str(2 * n)} for n in range(60)]
 
@@ -188,6 +192,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused(
         ["plan", "a.yaml", "--model", "starter"],
         ["plan", "--model", "starter", "--adapt", "magic"],
         ["plan", "--model", "starter", "--seq-len", "many"],
+        ["plan", "--model", "starter", "--measure"],
         ["plan", "--model", "starter", "--micro-batch", "0"],
         ["new", "--example", "unheard-of"],
         ["runs", "no-such-folder"],
@@ -289,6 +294,63 @@ def test_plan_tells_steps_and_memory(capsys: pytest.CaptureFixture[str], recipe:
     assert "Chosen automatically:" in out
 
 
+def test_a_plan_that_was_tried_and_does_not_fit_tells_the_way_out(
+    capsys: pytest.CaptureFixture[str], recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = Measured(
+        fits=False, failure="The computer ran out of memory.", reached="in trial step 2 of 5",
+        device="x", cuda=False, adaptation="lora", limit_bytes=10**9,
+    )  # fmt: skip
+    monkeypatch.setattr(launch, "measure", lambda *_: lost)
+    change(recipe, "training.micro_batch", 32)
+    status, out, _ = call(capsys, "plan", str(recipe), "--fast", "--measure")
+    assert status == 0
+    assert "memory ran out in trial step 2 of 5." in out
+    assert "Fix: Batch 32 to 16" in out
+    found = document(capsys, "plan", str(recipe), "--fast", "--measure")
+    assert found["fits"] is found["measured"]["fits"] is False
+    assert found["memory"]["method"] == "closed-form"
+    assert found["measured"]["eta_seconds"] is None
+    assert "Batch 32 to 16" in found["measured"]["hint"]
+
+
+def test_what_cannot_run_is_not_tried(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    change(recipe, "training.max_length", 100_000)
+    status, _, err = call(capsys, "plan", str(recipe), "--fast", "--measure")
+    assert status == 2
+    assert "reads at most" in err
+    assert "ready" in err
+
+
+@pytest.mark.parametrize(
+    ("device", "words", "measured"),
+    [
+        ("cuda", [], True), ("cuda", ["--fast"], False), ("cpu", [], False),
+        ("cpu", ["--fast", "--measure"], True),
+    ],
+)  # fmt: skip
+def test_a_run_on_a_card_is_measured_unless_it_shall_be_fast(
+    capsys: pytest.CaptureFixture[str], recipe: Path, monkeypatch: pytest.MonkeyPatch,
+    device: str, words: list[str], measured: bool,
+) -> None:  # fmt: skip
+    card = Gpu(name="RTX 4090", total=24 * 10**9, free=20 * 10**9, capability=(8, 9))
+    usual = commands.read_machine
+    monkeypatch.setattr(
+        commands, "read_machine", lambda home: usual(home).model_copy(update={"gpus": (card,)})
+    )
+    monkeypatch.setattr(launch, "preview", lambda chosen: Preview(tokens=guess(60, 10, 20, 64)))
+    asked = []
+
+    def start(root: Path, chosen: Recipe, made: Plan) -> None:
+        asked.append(made.measure)
+        raise RunError("Enough.")
+
+    monkeypatch.setattr(launch, "start", start)
+    change(recipe, "training.device", device)
+    call(capsys, "run", str(recipe), *words)
+    assert asked == [measured]
+
+
 @pytest.mark.parametrize("kind", ["lora", "qlora", "full"])
 def test_plan_of_a_model_needs_no_data(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     words = ["plan", "--model", "starter", "--adapt", kind, "--seq-len", "512"]
@@ -329,7 +391,8 @@ def test_no_runs_yet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_follow_tells_how_a_run_ended(capsys: pytest.CaptureFixture[str], run: RunDir) -> None:
     found = document(capsys, "follow", str(run.root))
     assert found["outcome"] == "stopped"
-    assert found["before"] == {"loss": 3, "exact_match": 0.25, "rows": 4}
+    expected = {"loss": 3, "exact_match": 0.25, "reward_accuracy": None, "rows": 4}
+    assert found["before"] == expected
     assert found["after"] is None
     status, out, _ = call(capsys, "follow", str(run.root))
     assert status == 0
@@ -436,6 +499,20 @@ def test_commands_raise_only_what_the_door_understands(tmp_path: Path) -> None:
 
 
 # ---- a real run ----------------------------------------------------------------------------------
+
+
+@pytest.mark.engine
+def test_a_plan_is_measured(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
+    change(recipe, "training.max_length", 64)
+    found = document(capsys, "plan", str(recipe), "--fast", "--measure")
+    memory, measured = found["memory"], found["measured"]
+    assert memory["method"] == measured["method"] == "measured"
+    assert memory["allocated_bytes"] == measured["allocated_bytes"] > 0
+    assert memory["total_bytes"] == sum(item["bytes"] for item in memory["items"])
+    assert found["fits"]
+    assert found["seconds"] == measured["eta_seconds"] > 0
+    assert measured["text"].startswith("Measured on this machine: ")
+    assert [trial["rows"] for trial in measured["longest"]] == [8, 8, 8]
 
 
 @pytest.mark.engine

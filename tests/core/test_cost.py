@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.catalog import find_gpu, find_model, gpus
-from core.memory.choice import Option, capacity, cheapest, options, verdict
+from core.adapt import Adaptation, Full, Lora, QLora
+from core.catalog import Gpu, find_gpu, find_model, gpus
+from core.memory.choice import Option, best, options, verdict
 from core.memory.cost import (
     Method,
     Work,
@@ -18,11 +19,12 @@ from core.memory.cost import (
 from core.memory.rules import RULES, compared, rule_for
 
 GIB = 2**30
+METHODS: dict[Method, Adaptation] = {"lora": Lora(), "qlora": QLora(), "full": Full()}
 
 
 def work(method: Method = "lora", *, length: int = 2048, recompute: bool = True) -> Work:
     facts = find_model("llama-3.1-8b").facts()
-    return Work.of(facts, method, length=length, recompute=recompute)
+    return Work.of(facts, METHODS[method], length=length, recompute=recompute)
 
 
 @pytest.mark.parametrize(("method", "measured"), [("lora", 3083), ("qlora", 2413), ("full", 1650)])
@@ -50,11 +52,11 @@ def test_arithmetic_by_method() -> None:
 
 
 def test_lookups_and_idle_experts_cost_nothing() -> None:
-    model = find_model("qwen3-30b-a3b")
-    done = Work.of(model.facts(), "lora", length=1, active=model.active)
+    model = find_model("qwen3-30b-a3b").facts()
+    done = Work.of(model, Lora(), length=1)
     assert done.multiplied == model.active - 151_936 * 2048
     tied = find_model("llama-3.2-1b").facts()
-    assert Work.of(tied, "lora", length=1).multiplied == tied.parameters
+    assert Work.of(tied, Lora(), length=1).multiplied == tied.parameters
 
 
 def test_several_gpus_are_faster_but_less_than_their_number() -> None:
@@ -81,7 +83,7 @@ def test_the_last_five_percent_are_tight(needed: int, expected: str) -> None:
 def judged(total: int, *, shares: bool = True) -> tuple[Option, ...]:
     """Options for a training that needs so many bytes, split among the GPUs or not."""
 
-    def needed(count: int, sharding: str) -> int:
+    def needed(gpu: Gpu, count: int, sharding: str) -> int:
         assert (sharding == "none") == (count == 1)
         return total // count if shares else total
 
@@ -98,36 +100,40 @@ def test_the_smallest_count_that_fits_is_offered() -> None:
     assert found["RTX 3060 12GB"].count == 4
     assert found["A100 80GB"].count == 1
     assert found["A100 80GB"].sharding == "none"
-    assert found["RTX 4090"].headroom_bytes == capacity(find_gpu("RTX 4090")) - 20 * GIB
+    assert found["RTX 4090"].headroom_bytes == find_gpu("RTX 4090").vram_bytes - 20 * GIB
     assert "MI300X" not in found
 
 
-def test_what_fits_stands_first_and_by_cost() -> None:
+def test_what_fits_stands_first_then_few_then_cheap_ones() -> None:
     found = judged(60 * GIB, shares=False)
     fitting = [option for option in found if option.fits != "no"]
     assert 0 < len(fitting) < len(found)
     assert list(found[: len(fitting)]) == fitting
-    costs = [option.usd_low + option.usd_high for option in fitting]
-    assert costs == sorted(costs)
+    order = [(option.count, option.usd) for option in fitting]
+    assert order == sorted(order)
     assert all(option.headroom_bytes < 0 and option.count == 8 for option in found[len(fitting) :])
 
 
-def test_the_cheapest_has_room_to_spare() -> None:
+def test_the_best_are_few_and_have_room_to_spare() -> None:
     found = judged(40 * GIB)
-    best = cheapest(found)
-    assert best is not None
-    assert best.fits == "fits"
-    assert best.usd_low + best.usd_high == min(
-        o.usd_low + o.usd_high for o in found if o.fits == "fits"
-    )
+    chosen = best(found)
+    assert chosen is not None
+    assert (chosen.fits, chosen.count) == ("fits", 1)
+    assert chosen.usd == min(o.usd for o in found if o.fits == "fits" and o.count == 1)
 
 
 def test_a_tight_one_is_better_than_none() -> None:
-    room = max(capacity(gpu) for gpu in gpus() if gpu.supported)
-    best = cheapest(judged(room - 1, shares=False))
-    assert best is not None
-    assert (best.name, best.fits) == ("B200", "tight")
-    assert cheapest(judged(room + 1, shares=False)) is None
+    room = max(gpu.vram_bytes for gpu in gpus() if gpu.supported)
+    chosen = best(judged(room - 1, shares=False))
+    assert chosen is not None
+    assert (chosen.name, chosen.fits) == ("B200", "tight")
+    assert best(judged(room + 1, shares=False)) is None
+
+
+def test_an_unsure_estimate_is_tight_earlier() -> None:
+    assert verdict(90, 100) == "fits"
+    assert verdict(90, 100, band=0.15) == "tight"
+    assert verdict(85, 100, band=0.15) == "fits"
 
 
 def test_a_rule_speaks_of_near_sizes_only() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from core import cli
+from core.data_commands import _row_lines
 from core.formats import FORMATS
+from core.tokens import Piece, PreviewRow
 from tests.core.containers import CONTAINERS, write
 from tests.core.planted import clean
 
@@ -42,7 +44,9 @@ def test_inspect_tells_every_format(format: Any, capsys: pytest.CaptureFixture[s
     assert found["mapping"].keys() >= set(format.required)
     assert set(found["mapping"].values()) <= set(found["columns"])
     fault = next(p for p in found["problems"] if p["severity"] == "error")
-    assert fault.keys() == {"code", "severity", "count", "rows", "text", "fix", "mendable"}
+    assert fault.keys() == {
+        "code", "severity", "title", "count", "rows", "partners", "text", "fix", "mendable",
+    }  # fmt: skip
     assert (fault["count"], fault["rows"]) == (1, [4])
 
 
@@ -61,7 +65,8 @@ def test_inspect_speaks_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[
     status, out, _ = call(capsys, "inspect", path)
     assert status == 0
     assert "Data: 60 rows of the format prompts" in out
-    assert "warning: 1 row hold a mail address" in out
+    assert "Learned by: Imitate examples (SFT)." in out
+    assert "warning: 1 row holds a mail address" in out
     assert "(line 5)" in out
     assert "Fix: Puts [EMAIL]" in out
     assert "60 rows: too few to rely on" in out
@@ -156,6 +161,11 @@ def test_preview_is_the_engines(rows: Path, capsys: pytest.CaptureFixture[str]) 
     assert kinds <= {"context", "trained", "cut off"}
     assert "cut off" in kinds
     assert "Tokens per row: median" in out
+
+
+def test_both_answers_of_a_pair_are_named() -> None:
+    row = PreviewRow(line=3, answer="rejected", pieces=(Piece(text="No.", kind="trained"),))
+    assert list(_row_lines(row)) == ["Row of line 3, rejected answer:", "  trained | No."]
 
 
 @pytest.mark.slow

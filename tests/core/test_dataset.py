@@ -207,6 +207,18 @@ def test_findings_count_and_name_lines(tmp_path: Path) -> None:
     assert (facts.mean_chars, facts.max_chars) == (2.0, 2)
 
 
+def test_one_question_may_have_many_pairs(tmp_path: Path) -> None:
+    """The same pair twice is a copy, the other way round a contradiction; others are neither."""
+    pairs = [("4", "5"), ("4", "6"), ("4", "5"), ("5", "4")]
+    rows = [{"prompt": "2 + 2?", "chosen": one, "rejected": two} for one, two in pairs]
+    facts = inspect_data(_file(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))))
+    found = {finding.code: finding.rows for finding in facts.problems}
+    assert found == {"duplicates": (3,), "contradictions": (4,)}
+    assert (facts.mean_chars, facts.max_chars) == (14.0, 7)
+    examples, _ = read_examples(facts.path)
+    assert [e.rejected[-1]["content"] for e in examples if e.rejected] == ["5", "6", "5", "4"]
+
+
 def test_what_would_be_ignored_is_said(tmp_path: Path) -> None:
     weighted = {"messages": [{"role": "user", "content": "a"},
                              {"role": "assistant", "content": "b", "weight": 0}],
@@ -245,23 +257,23 @@ shares = st.floats(0, 0.5)
 @given(questions, shares, st.integers(0, 5))
 def test_a_split_loses_nothing_and_leaks_nothing(asked: list[str], share: float, seed: int) -> None:
     examples = _examples(asked)
-    train, heldout = split(examples, share, seed)
+    train, heldout = split(examples, round(len(examples) * share), seed)
     assert sorted([*train, *heldout], key=lambda e: e.line) == examples
     assert overlap(train, heldout) == ()
     assert len(heldout) <= round(len(examples) * share)
-    assert split(examples, share, seed) == (train, heldout)
+    assert split(examples, round(len(examples) * share), seed) == (train, heldout)
 
 
 @given(st.integers(0, 200), shares, st.integers(0, 5))
 def test_a_split_of_different_questions_is_exact(count: int, share: float, seed: int) -> None:
-    _, heldout = split(_examples([str(n) for n in range(count)]), share, seed)
+    _, heldout = split(_examples([str(n) for n in range(count)]), round(count * share), seed)
     assert len(heldout) == round(count * share)
 
 
 def test_another_seed_holds_out_other_rows() -> None:
     examples = _examples([str(n) for n in range(100)])
-    assert split(examples, 0.1, 0)[1] != split(examples, 0.1, 1)[1]
-    assert [e.line for e in split(examples[:20], 0.1, 0)[1]] == [2, 17], "must never change"
+    assert split(examples, 20, 0)[1] != split(examples, 20, 1)[1]
+    assert [e.line for e in split(examples[:20], 2, 0)[1]] == [2, 17], "must never change"
 
 
 def test_leaks_are_counted_and_located() -> None:

@@ -255,6 +255,15 @@ def test_the_size_is_judged_after_the_table(rows: int, word: str) -> None:
     assert word in verdict(rows)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "word"), [(135_000_000, "more"), (3 * 10**9, "too"), (8 * 10**9, "fewer")]
+)
+def test_the_verdict_minds_the_size_of_the_model(parameters: int, word: str) -> None:
+    said = verdict(500, parameters)
+    assert said.startswith(verdict(500))
+    assert word in said.removeprefix(verdict(500))
+
+
 @pytest.mark.parametrize("text", PERSONAL)
 def test_personal_data_is_told_by_its_form(text: str) -> None:
     assert text not in mask(f"Write to {text}, please.")

@@ -183,6 +183,17 @@ def test_preferences_of_openai_are_read() -> None:
     assert BY_NAME["preference"].read(row, match.mapping) == [USER, REPLY]
 
 
+def test_a_preference_has_two_sides_of_one_question() -> None:
+    chosen, rejected = [USER, REPLY], [USER, {"role": "assistant", "content": "No."}]
+    row: dict[str, Any] = {"chosen": chosen, "rejected": rejected}
+    mapping = {name: name for name in row}
+    assert BY_NAME["preference"].read(row, mapping) == chosen
+    assert BY_NAME["preference"].rejected(row, mapping) == rejected
+    other = [{"role": "user", "content": "Who?"}, *rejected[1:]]
+    assert _fault("preference", row | {"rejected": other}).code == "two_questions"
+    assert BY_NAME["chat"].rejected({"messages": chosen}, {"messages": "messages"}) is None
+
+
 SAID = {"function": {"name": "task_response", "arguments": {"a": 1}}, "type": "function"}
 EXPORTS = {
     "openai": {"messages": [USER, REPLY], "parallel_tool_calls": False, "tools": []},

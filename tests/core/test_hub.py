@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from core import hub, models
+from core import catalog, cli, hub, models
 from core.errors import HubError, ModelError
-from core.fetch import SOURCE, Remote, refuse_full_disk
+from core.fetch import SOURCE
+from core.hub_files import Remote, refuse_full_disk
 from core.hub_wire import refusal
 from tests.core.hub_server import Hub, Repo, serve
 from tests.core.model_folders import write_model
@@ -80,6 +81,55 @@ def test_a_download_is_whole_and_can_be_used(
         "pytorch_model.bin", "modeling.py", "onnx", "consolidated.safetensors"
     }  # fmt: skip
     assert json.loads((folder / SOURCE).read_text())["commit"] == "a" * 40
+
+
+def test_a_shape_is_read_without_the_weights(
+    files: dict[str, bytes], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _hub(monkeypatch, Repo(files)) as running:
+        hub.shape(ID)
+        asked = {name for name, _ in running.ranges}
+    assert asked == {"config.json", *(name for name in files if _is_shard(name))}
+    told = catalog.look(ID)
+    assert not told.here
+    with _hub(monkeypatch, Repo(files)), hub.fetch(ID) as fetch:
+        list(fetch.progress())
+    whole = catalog.look(ID)
+    assert whole.here
+    same = {"path", "here", "template", "has_generation", "licence"}
+    assert told.model_dump(exclude=same) == whole.model_dump(exclude=same)
+
+
+def _is_shard(name: str) -> bool:
+    return name.startswith("model") and name.endswith(".safetensors")
+
+
+def test_a_shape_that_cannot_be_trusted_is_refused(
+    files: dict[str, bytes], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = next(name for name in files if _is_shard(name))
+    for header in (b"\xff" * 8, b"\x04" + b"\0" * 7 + b"nope"):
+        damaged = Repo(files | {shard: header})
+        with _hub(monkeypatch, damaged), pytest.raises(HubError, match="is damaged") as caught:
+            hub.shape(ID)
+        assert caught.value.hint
+    with pytest.raises(ModelError):
+        catalog.look(ID)
+
+
+def test_a_plan_needs_no_download(
+    files: dict[str, bytes],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with _hub(monkeypatch, Repo(files)):
+        assert cli.main(["plan", "--model", ID, "--gpu", "RTX 4090", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["total_parameters"] > 0
+    with _hub(monkeypatch, Repo(files, gated=True)):
+        assert cli.main(["plan", "--model", "maker/other", "--json"]) == 2
+    said = capsys.readouterr().err
+    assert "maker/other is not on this computer" in said
 
 
 def test_a_model_that_is_here_is_not_fetched_again(

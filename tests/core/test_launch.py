@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from core import launch
-from core.errors import CoreError, RunError
+from core import asking, launch
+from core.draft import Settings
+from core.errors import CoreError, RecipeError, RunError
 from core.events import Event, Failed, Finished, Started, Step, encode
+from core.machine import read_machine
+from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
 
@@ -129,3 +134,58 @@ def test_a_preview_that_fails_says_so_in_the_engines_words(tmp_path: Path) -> No
         launch.preview(chosen)
     assert "line 2" in str(caught.value)
     assert caught.value.hint
+
+
+# ---- trial steps ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def planned() -> tuple[Recipe, Plan]:
+    chosen = parse({"model": "starter", "training": {"device": "cpu"}})
+    settings = Settings(
+        device="cpu", bf16=False, learning_rate=1e-3, max_length=64, micro_batch=1,
+        accumulation=1, checkpointing=False,
+    )  # fmt: skip
+    return chosen, Plan(settings=settings)
+
+
+def become(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Engines that answer questions are another program from here on."""
+    monkeypatch.setattr(
+        asking, "engine_command", lambda *words: [sys.executable, "-c", program, *words]
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as Linux does when memory runs out")
+def test_a_trial_that_the_system_ends_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, planned: tuple[Recipe, Plan]
+) -> None:
+    become(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    found = launch.measure(*planned)
+    assert not found.fits
+    assert "memory ran out" in found.failure
+    assert found.limit_bytes > 0
+
+
+def test_a_trial_that_takes_too_long_is_ended(
+    monkeypatch: pytest.MonkeyPatch, planned: tuple[Recipe, Plan]
+) -> None:
+    become(monkeypatch, "import time; time.sleep(600)")
+    with pytest.raises(RunError, match="took longer than 0 seconds"):
+        launch.measure(*planned, timeout=0.1)
+    assert psutil.Process().children() == []
+
+
+def test_a_question_nobody_answers_ends_with_the_last_words(
+    monkeypatch: pytest.MonkeyPatch, planned: tuple[Recipe, Plan]
+) -> None:
+    become(monkeypatch, "raise SystemExit('the last words')")
+    with pytest.raises(RunError, match="The measure ended unexpectedly") as caught:
+        launch.measure(*planned)
+    assert caught.value.hint == "the last words"
+
+
+def test_a_plan_that_is_not_ready_is_not_tried() -> None:
+    with pytest.raises(RecipeError) as caught:
+        launch.measure(Recipe(), make_plan(Recipe(), Facts(machine=read_machine())))
+    assert "ready" in caught.value.hint

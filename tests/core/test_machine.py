@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core import machine, places
-from core.machine import Gpu, Machine, disk_free, gpu_reading, read_machine
+from core.machine import (
+    Gpu,
+    Machine,
+    disk_free,
+    gpu_reading,
+    gpu_used_by_this_process,
+    read_machine,
+)
 
 
 def _machine(*capabilities: tuple[int, int]) -> Machine:
@@ -49,8 +57,8 @@ class Driver:
 
     NVMLError = type("NVMLError", (Exception,), {})
 
-    def __init__(self, broken: str = "") -> None:
-        self._broken = broken
+    def __init__(self, broken: str = "", pid: int = 0) -> None:
+        self._broken, self._pid = broken, pid
 
     def __getattr__(self, name: str) -> Any:
         if name == self._broken:
@@ -63,13 +71,19 @@ class Driver:
                 "M", (), {"total": 80, "free": 60, "used": 20}
             ),
             "nvmlDeviceGetCudaComputeCapability": lambda handle: (8, 0),
+            "nvmlSystemGetDriverVersion": lambda: "570.1",
+            "nvmlDeviceGetComputeRunningProcesses": lambda handle: [
+                type("P", (), {"pid": self._pid, "usedGpuMemory": 7})
+            ],
             "nvmlDeviceGetUtilizationRates": lambda handle: type("U", (), {"gpu": 97}),
         }[name]
 
 
 def test_a_gpu_is_described(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(machine, "_nvml", Driver)
-    [gpu] = read_machine(tmp_path).gpus
+    found = read_machine(tmp_path)
+    [gpu] = found.gpus
+    assert found.driver == "570.1"
     assert gpu == Gpu(name="NVIDIA A100", total=80, free=60, capability=(8, 0))
     reading = gpu_reading()
     assert reading is not None
@@ -90,6 +104,19 @@ def test_a_card_without_a_meter_is_still_a_card(
     monkeypatch.setattr(machine, "_nvml", lambda: Driver("nvmlDeviceGetUtilizationRates"))
     assert read_machine(tmp_path).gpus
     assert gpu_reading() is None
+
+
+@pytest.mark.parametrize(("pid", "used"), [(os.getpid(), 7), (0, 20)])
+def test_what_a_process_uses_is_what_the_card_uses_where_nobody_can_tell(
+    pid: int, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_nvml", lambda: Driver(pid=pid))
+    assert gpu_used_by_this_process() == used
+
+
+def test_without_a_card_no_process_uses_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_nvml", lambda: None)
+    assert gpu_used_by_this_process() is None
 
 
 def test_the_users_folder_can_be_moved(home: Path) -> None:

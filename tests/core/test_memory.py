@@ -17,7 +17,7 @@ from core.errors import ModelError
 from core.memory import Bill, Setup, estimate
 from core.models import ModelFacts, look, shape_from_config
 from core.places import starter
-from tests.core.memory_rows import DATA, SHARED, Row, published, shape, traced
+from tests.core.memory_rows import DATA, PAIRED, SHARED, Row, published, shape, traced
 
 SHAPES = tuple(sorted(path.stem for path in (DATA / "shapes").glob("*.json")))
 SMALL: dict[str, Any] = {
@@ -71,6 +71,15 @@ def test_gpus_that_share_a_model_need_what_their_traces_say() -> None:
     assert len(sizes) >= 20
     assert statistics.mean(sizes) <= 0.4
     assert max(sizes) <= 2
+
+
+def test_steps_on_pairs_need_what_their_traces_say() -> None:
+    sizes = [abs(error) for error in errors("allocated", traced(PAIRED))]
+    assert len(sizes) >= 40
+    assert statistics.mean(sizes) <= 0.5
+    assert max(sizes) <= 4
+    large = [row for row in traced(PAIRED) if row.model.parameters > 10**9]
+    assert max(abs(error) for error in errors("allocated", large)) <= 0.2
 
 
 def test_what_our_engine_reserves_is_near_its_traces() -> None:

@@ -13,7 +13,7 @@ from core.machine import Gpu, Machine
 from core.models import ModelFacts
 from core.plan import Facts, Plan, make_plan
 from core.recipe import Recipe, parse
-from core.settle import count_steps, make_setup
+from core.settle import make_setup
 from core.tokens import TokenFacts
 
 GB = 10**9
@@ -33,7 +33,13 @@ DATA = DataFacts(
     mean_chars=400, max_chars=4000,
 )  # fmt: skip
 COUNTED = TokenFacts(max_length=1024, rows=900, tokens=90_000, median=90, p99=900, longest=1000)
-CHOSEN = parse({"model": "model", "data": {"path": "data.jsonl"}})
+CHOSEN = parse(
+    {
+        "model": "model",
+        "data": {"path": "data.jsonl", "heldout_share": 0.1},
+        "training": {"epochs": 3, "accumulation": 1, "max_length": 1024},
+    }
+)
 
 
 def facts(machine: Machine = TOWER, **changes: object) -> Facts:
@@ -47,7 +53,13 @@ def recipe(**changes: object) -> Recipe:
     return chosen
 
 
+DPO = {"kind": "dpo"}
+PAIRS = DATA.model_copy(update={"format": "preference"})
+
 PROBLEMATIC = {
+    "pairs, and examples are wanted": (recipe(), facts(data=PAIRS)),
+    "examples, and pairs are wanted": (recipe(objective=DPO), facts()),
+    "pairs are seen often": (recipe(objective=DPO), facts(data=PAIRS)),
     "no model": (recipe(model=""), facts(model=None)),
     "no card": (recipe(training__device="cuda"), facts(LAPTOP)),
     "no held-out rows": (recipe(data__heldout_share=0), facts()),
@@ -134,6 +146,7 @@ def test_a_halved_batch_learns_the_same() -> None:
     chosen, known = PROBLEMATIC["memory: batch"]
     problem = next(p for p in make_plan(chosen, known).problems if "needed" in p.text)
     after = fixed(chosen, problem).training
+    assert after.accumulation is not None
     assert after.micro_batch * after.accumulation == 1024
 
 
@@ -143,7 +156,14 @@ def test_a_halved_batch_learns_the_same() -> None:
         (recipe(data__path=""), facts(data=None), "data.path"),
         (recipe(), facts(data=None), "data.path"),
         (recipe(), facts(model=MODEL.model_copy(update={"template": None})), "model"),
-        (recipe(), facts(data=DATA.model_copy(update={"format": "preference"})), "data.format"),
+        (recipe(), facts(data=PAIRS), "data.format"),
+        (recipe(objective=DPO), facts(), "data.format"),
+        (recipe(), facts(data=DATA.model_copy(update={"format": "text"})), "data.format"),
+        (
+            recipe(objective=DPO, data__heldout="chat.jsonl"),
+            facts(data=PAIRS, heldout=DATA),
+            "data.heldout",
+        ),
         (
             recipe(),
             facts(tokens=COUNTED.model_copy(update={"untrained": 900, "untrained_lines": (1, 2)})),
@@ -155,6 +175,19 @@ def test_what_cannot_run_blocks_the_start(chosen: Recipe, known: Facts, where: s
     plan = make_plan(chosen, known)
     assert where in [problem.where for problem in plan.blockers]
     assert not plan.ready
+
+
+def test_pairs_want_a_quarter_of_the_rate() -> None:
+    plans = [
+        make_plan(recipe(), facts()),
+        make_plan(recipe(objective=DPO), facts(data=PAIRS)),
+        make_plan(recipe(objective=DPO, adaptation={"kind": "full"}), facts(data=PAIRS)),
+    ]
+    assert plans[1].ready
+    rates = [plan.settings.learning_rate for plan in plans if plan.settings]
+    assert rates == [2e-4, 5e-5, 5e-6]
+    (why,) = [d.because for d in plans[1].decisions if d.name == "Learning rate"]
+    assert "a quarter of it for pairs" in why
 
 
 def test_findings_in_the_data_are_shown() -> None:
@@ -178,7 +211,9 @@ def test_findings_in_the_data_are_shown() -> None:
     ],
 )
 def test_steps_are_counted(changes: dict[str, object], steps: int) -> None:
-    assert count_steps(recipe(**changes), facts()) == steps
+    settings = make_plan(recipe(**changes), facts()).settings
+    assert settings is not None
+    assert settings.steps == steps
 
 
 def test_automatic_values_carry_their_reasons() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core import recipe as recipes
 from core.adapt import Full, QLora
 from core.errors import RecipeError
+from core.objectives import DPO
 from core.places import resources
 from core.recipe import Recipe, load, parse
 from core.yamls import MAX_BYTES
@@ -42,6 +43,9 @@ def refusal(path: Path) -> RecipeError:
         ("data.columns", {"prompt": "frage: die erste"}),
         ("checks.probes", ["one", "two # not a comment"]),
         ("objective.packing", True),
+        ("objective", {"kind": "dpo", "beta": 0.3}),
+        ("data.mix", [{"path": "more: rows.jsonl", "share": 0.3, "columns": {"prompt": "q"}}]),
+        ("data.replay", {"path": "general.jsonl", "rows": 50}),
     ],
 )
 def test_an_edit_survives_the_file(tmp_path: Path, path: str, value: object) -> None:
@@ -49,10 +53,15 @@ def test_an_edit_survives_the_file(tmp_path: Path, path: str, value: object) -> 
     after = before.edit(path, value)
     assert before == Recipe()
     assert load(write(tmp_path, after.to_yaml())) == after
-    expected = (
-        Full() if path == "adaptation" else tuple(value) if isinstance(value, list) else value
-    )
-    assert after.get(path) == expected
+    said = after.get(path)
+    if path in ("data.mix", "data.replay"):
+        held = said[0] if isinstance(said, tuple) else said
+        assert held.model_dump(exclude_defaults=True) == (
+            value[0] if isinstance(value, list) else value
+        )
+        return
+    known = {"adaptation": Full(), "objective": DPO(beta=0.3)}
+    assert said == known.get(path, tuple(value) if isinstance(value, list) else value)
 
 
 def test_a_value_may_be_edited_in_whole() -> None:
@@ -98,6 +107,14 @@ def test_the_demo_ships() -> None:
         ("training: {micro_batch: 0}", "training.micro_batch", "greater than or equal to 1"),
         ("training: {learning_rate: .nan}", "training.learning_rate", "finite number"),
         ("version: 2", "version", "not 2"),
+        ("data: {replay: {paht: x}}", "data.replay.paht", "did you mean data.replay.path?"),
+        ("data: {mix: [{path: x, shar: 1}]}", "data.mix.0.shar", "did you mean data.mix.0.share?"),
+        ("data: {mix: [{share: 0.1}]}", "data.mix.0.path", "field required"),
+        (
+            "data: {mix: [{path: x, share: 0.6}], replay: {path: y, share: 0.5}}",
+            "data",
+            "add up to 1.1",
+        ),
         ("data: 5", "data", "not 5"),
     ],
 )

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import models
-from core.dataset import inspect_data
+from core import mixing, models
 from core.engine.emit import Voice
 from core.engine.run import train
 from core.engine.wishes import Wishes
@@ -40,12 +39,10 @@ class Listening(Voice):
 
 def plan_of(recipe: Recipe) -> Plan:
     """The plan of a recipe on this machine."""
-    kept = recipe.data.heldout
     facts = Facts(
         machine=read_machine(),
         model=models.look(models.resolve(recipe.model)),
-        data=inspect_data(Path(recipe.data.path)),
-        heldout=inspect_data(Path(kept)) if kept else None,
+        **dict(mixing.look(recipe.data)),
     )
     return make_plan(recipe, facts)
 

@@ -17,17 +17,18 @@ from peft.utils.transformers_weight_conversion import (
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-import core.engine.run
 from core import cli, launch
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
 from core.adapt.lora import STACKED
+from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.meta_shard import keep_buckets, on_nothing, processes, shard, storages
 from core.engine.patches import changed, patched
+from core.engine.prefer import Prefer
 from core.engine.recorder import Recorder, highest
-from core.engine.trace import take_steps, trace
-from core.engine.trainer import Trainer
+from core.engine.trace import record, take_steps, trace
+from core.engine.trainer import Watched
 from core.errors import CoreError
 from core.memory import estimate
 from core.memory.allocator import Event
@@ -36,7 +37,7 @@ from core.models import shape_from_config
 from core.places import starter
 from core.recipe import Recipe
 from tests.engine.conftest import create, go
-from tests.engine.counting import watch_model
+from tests.engine.counting import highest_in, watch_model
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 SHAPES = Path(__file__).parents[1] / "data" / "memory" / "shapes"
@@ -49,13 +50,19 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """What the real engine's real steps allocate, operation by operation."""
     recorder = Recorder(hidden=False)
 
-    class Measured(Trainer):
+    class Measured(Watched):
         def train(self, *rest: Any, **named: Any) -> Any:
             watch_model(recorder, self.model)
             with recorder:
                 return super().train(*rest, **named)
 
-    monkeypatch.setattr(core.engine.run, "Trainer", Measured)
+        def compute_loss(self, *rest: Any, **named: Any) -> Any:
+            with recorder.during("forward"):
+                return super().compute_loss(*rest, **named)
+
+    for lesson in (Imitate, Prefer):
+        real = type("Measured", (Measured, lesson.trainer), {})
+        monkeypatch.setattr(lesson, "trainer", real)
     return recorder
 
 
@@ -77,6 +84,33 @@ def test_a_traced_step_is_a_real_step(
     traced = trace(config, recipe.adaptation, setup).tensor_bytes
     ahead = 2 * 3 * ROWS * LENGTH * 8
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
+
+
+@pytest.mark.parametrize(("adaptation", "checkpointing"), [(Lora(), "on"), (Full(), "on")])
+def test_a_traced_step_on_pairs_is_a_real_step(
+    tmp_path: Path, recipe: Recipe, measured: Recorder, adaptation: Adaptation, checkpointing: str
+) -> None:
+    """Twice as many rows as pairs, and the reference: with the adapter off, or known before."""
+    long = " ".join(map(str, range(LENGTH)))
+    pairs = [{"prompt": f"{n}?", "chosen": f"a {long}", "rejected": f"b {long}"} for n in range(12)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    recipe = recipe.edit("adaptation", adaptation.model_dump()).edit("training.max_steps", 3)
+    recipe = recipe.edit("training.max_length", LENGTH).edit("training.accumulation", 1)
+    recipe = recipe.edit("training.checkpointing", checkpointing).edit("objective", {"kind": "dpo"})
+    recipe = recipe.edit("data", {"path": str(data), "heldout_share": 0})
+    go(create(tmp_path / "run", recipe.edit("training.learning_rate", 1e-4)))
+    config = json.loads((starter() / "config.json").read_text())
+    setup = Setup(
+        cuda=False, dtype="fp32", rows=ROWS, length=LENGTH, checkpointing=checkpointing == "on",
+        objective="dpo",
+    )  # fmt: skip
+    traced = record(config, recipe.adaptation, setup)
+    batch = 3 * 2 * ROWS * LENGTH * 8
+    whole = highest(measured.events) - highest(traced.events)
+    assert 0 <= whole <= 2 * batch + 32, "more than the batches that are read ahead"
+    looking = highest_in(measured, "forward") - highest_in(traced, "forward")
+    assert 0 <= looking <= batch + 80, "the reference reads beside all that the policy saved"
 
 
 class RealAutocast:
@@ -302,7 +336,9 @@ def test_more_of_everything_takes_more() -> None:
         ({"model_type": "no such"}, Setup(), "not describe a model of a known family"),
         ({"model_type": "llama", "hidden_size": "wide"}, Setup(), "family|built"),
         ({"model_type": "vit"}, Setup(), "No model can be built"),
-        (SMALL | {"model_type": "llama"}, Setup(objective="dpo"), "only supervised"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="grpo"), "only imitation"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="dpo", loss="logits"), "fused output"),
+        (SMALL | {"model_type": "llama"}, Setup(objective="dpo", gpus=2), "pairs on several"),
         (SMALL | {"model_type": "llama"}, Setup(sharding="zero3", gpus=2), "ZeRO not"),
         (SMALL | {"model_type": "llama"}, Setup(gpus=2), "need a way to share"),
         (SMALL | {"model_type": "llama"}, Setup(sharding="ddp", gpus=2, cuda=False), "processors"),

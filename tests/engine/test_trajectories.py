@@ -99,6 +99,7 @@ def test_merged_equals_adapter(tmp_path: Path, recipe: Recipe) -> None:
 
 def test_artefact_scores_as_reported(tmp_path: Path, recipe: Recipe) -> None:
     """Full fine-tuning: the saved folder, loaded anew, has the loss that the run reported."""
+    from core.engine.encode import encode
     from core.engine.load import load_tokenizer
     from core.engine.rows import gather
     from core.engine.score import heldout_loss, padding
@@ -106,7 +107,7 @@ def test_artefact_scores_as_reported(tmp_path: Path, recipe: Recipe) -> None:
     run = create(tmp_path / "run", recipe.edit("adaptation", {"kind": "full"}))
     story = go(run)
     tokenizer = load_tokenizer(run.model)
-    corpus = gather(recipe, tokenizer, lambda *_: None, lambda *_: None)
+    corpus = gather(recipe, tokenizer, encode, lambda *_: None, lambda *_: None)
     model = AutoModelForCausalLM.from_pretrained(run.model)
     loss = heldout_loss(model, corpus.heldout, 256, padding(tokenizer))
     assert story.after is not None

@@ -21,6 +21,8 @@ from core.plan import Facts, make_plan
 from core.recipe import Recipe
 from core.rundir import RunDir
 from gui import settings, theme
+from gui.pages.base import Page
+from gui.pages.data import SAMPLES
 from gui.runner import Runner
 from gui.session import Session
 from gui.window import Window
@@ -97,6 +99,29 @@ def window(dressed: QApplication, qtbot: QtBot, session: Session, engine: Become
     made.show()
     qtbot.waitUntil(lambda: made.settled)
     return made
+
+
+@pytest.fixture
+def show(qtbot: QtBot, dressed: QApplication, session: Session) -> Callable[[type[Page]], Page]:
+    """Opens a page; the engine is kept out of it."""
+    session._counting.setInterval(10**8)
+
+    def make(kind: type[Page]) -> Page:
+        page = kind(session)
+        qtbot.addWidget(page)
+        page.resize(960, 900)
+        page.show()
+        return page
+
+    return make
+
+
+def known(qtbot: QtBot, session: Session) -> None:
+    """The starter model and the tickets."""
+    session.use_data(SAMPLES[0].path, SAMPLES[0].heldout)
+    session.edit("model", "starter")
+    session.begin()
+    qtbot.waitUntil(lambda: session.facts.data is not None)
 
 
 def _let_go(widget: QWidget) -> None:

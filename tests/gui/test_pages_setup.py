@@ -15,48 +15,27 @@ from pytestqt.qtbot import QtBot
 from core.choices import Checks, Training
 from core.errors import HubError
 from core.hub import Found
+from core.objectives import OBJECTIVES
 from core.places import SAMPLE
 from core.tokens import Piece, Preview, PreviewRow, TokenFacts
 from gui.forms import Form
 from gui.hub_card import HubCard
 from gui.pages import PAGES
 from gui.pages.base import Page
-from gui.pages.data import SAMPLES, DataPage
+from gui.pages.data import DataPage
 from gui.pages.goal import GoalPage
 from gui.pages.hyperparameters import HyperparametersPage
-from gui.pages.memory import MemoryPage, judge
+from gui.pages.memory import MemoryPage
 from gui.pages.method import MethodPage
 from gui.pages.model import ModelPage
 from gui.pages.review import ReviewPage
 from gui.session import Session
 from gui.token_view import TokenView, visible
-from gui.widgets import FixButton, Notice
+from gui.widgets import Notice
+from tests.gui.conftest import known
 
 SETUP = [spec for spec in PAGES if not spec.follows_run]
 MARKUP = "<img src='x.png'><b>bold</b>"
-
-
-@pytest.fixture
-def show(qtbot: QtBot, dressed: QApplication, session: Session) -> Callable[[type[Page]], Page]:
-    """Opens a page; the engine is kept out of it."""
-    session._counting.setInterval(10**8)
-
-    def make(kind: type[Page]) -> Page:
-        page = kind(session)
-        qtbot.addWidget(page)
-        page.resize(960, 900)
-        page.show()
-        return page
-
-    return make
-
-
-def known(qtbot: QtBot, session: Session) -> None:
-    """The starter model and the tickets."""
-    session.use_data(SAMPLES[0].path, SAMPLES[0].heldout)
-    session.edit("model", "starter")
-    session.begin()
-    qtbot.waitUntil(lambda: session.facts.data is not None)
 
 
 def preview(*pieces: Piece) -> Preview:
@@ -102,6 +81,26 @@ def test_the_example_is_one_click(
     assert session.recipe.data.path
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert session.plan.ready
+
+
+def test_every_goal_is_a_card_and_brings_its_own_fields(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    goals, parameters = show(GoalPage), show(HyperparametersPage)
+    assert isinstance(goals, GoalPage)
+    assert isinstance(parameters, HyperparametersPage)
+    assert list(goals.options) == [kind.model_fields["kind"].default for kind in OBJECTIVES]
+    qtbot.mouseClick(goals.options["dpo"], Qt.MouseButton.LeftButton)
+    assert session.recipe.objective.kind == "dpo"
+    assert goals.options["dpo"].isChecked()
+    (form,) = [form for form in parameters.forms if form.prefix == "objective"]
+    assert list(form.rows) == ["beta", "loss_type"]
+    known(qtbot, session)
+    assert [p.where for p in session.plan.blockers] == ["data.format", "data.heldout"]
+    session.use_data(f"{SAMPLE}preferences.jsonl", "")
+    qtbot.waitUntil(lambda: session.plan.ready)
+    for spec in SETUP:
+        show(spec.load())
 
 
 def test_the_model_page_tells_facts_and_trouble(
@@ -172,7 +171,8 @@ def test_a_dropped_file_is_read_and_recognised(
     qtbot.waitUntil(lambda: session.facts.data is not None)
     assert page.certainty.text() == "100% sure"
     assert "mine.jsonl" in page.zone.words.text()
-    assert [n.text() for n in page.findings.findChildren(Notice)]
+    qtbot.waitUntil(lambda: page.doctor.health is not None)
+    assert "Exact copies" in [view.title for view in page.card.views]
 
 
 def test_unknown_columns_are_mapped_by_hand(
@@ -297,36 +297,13 @@ def test_automatic_hyperparameters_carry_their_reason(
     assert f"{session.plan.settings.steps:,} steps" in page.batch.text()
 
 
-def test_the_memory_bill_is_drawn_and_lowered(
-    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
-) -> None:
-    page = show(MemoryPage)
-    assert isinstance(page, MemoryPage)
-    assert page.verdict.text().startswith("Choose a model")
-    known(qtbot, session)
-    assert page.verdict.text().startswith("Fits")
-    before = session.plan.needed
-    qtbot.mouseClick(page.ways.findChildren(FixButton)[0], Qt.MouseButton.LeftButton)
-    assert session.plan.needed < before
-
-
-def test_verdicts(qtbot: QtBot, session: Session) -> None:
-    session._counting.setInterval(10**8)
-    known(qtbot, session)
-    needed = session.plan.needed
-    levels = [
-        judge(session.plan.model_copy(update={"limit": limit}))[0]
-        for limit in (needed // 2, round(needed * 1.05), needed * 4)
-    ]
-    assert levels == ["bad", "warn", "ok"]
-
-
 def test_sliders_edit_the_recipe_and_the_curve_follows(
     qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
 ) -> None:
     page = show(MemoryPage)
     assert isinstance(page, MemoryPage)
     known(qtbot, session)
+    session.edit("training.max_length", 1024)
     batch = page.whatif.batch
     before = batch.plot.summary()
     qtbot.keyClick(batch.slider, Qt.Key.Key_Right)

@@ -216,7 +216,9 @@ def test_a_refused_edit_is_said_in_the_footer(window: Window) -> None:
 
 
 def test_the_gauge_shows_what_is_needed(window: Window, qtbot: QtBot) -> None:
+    window.session.edit("model", "")
     assert "Choose" in window.side.memory.verdict.text()
+    window.session.edit("model", "starter")
     window.session.edit("data.path", str(sample("tickets.jsonl")))
     qtbot.waitUntil(lambda: bool(window.session.plan.items), timeout=10_000)
     assert window.side.memory.verdict.text().startswith("Fits")

@@ -1,0 +1,56 @@
+"""Supervised fine-tuning: rows of one conversation each, learned by TRL's SFTTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+from trl import SFTConfig, pack_dataset
+
+from core.dataset import Example
+from core.engine.encode import Progress, Row
+from core.engine.kept_tokens import encode_once
+from core.engine.lesson import Lesson
+from core.engine.score import heldout_loss
+from core.engine.trainer import Measure, Trainer
+
+
+class Imitate(Lesson[Row]):
+    """Learns the marked tokens of each row."""
+
+    trainer: ClassVar = Trainer
+    judged: ClassVar = True
+
+    @staticmethod
+    def encode(
+        tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
+    ) -> list[Row]:
+        """One row per example."""
+        return encode_once(tokenizer, examples, progress)
+
+    def measure(self, model: Any, progress: Progress | None = None) -> Measure:
+        """Loss per trained token."""
+        return Measure(heldout_loss(model, self.corpus.heldout, self.length, self.pad, progress))
+
+    def dataset(self) -> Dataset:
+        """Cut rows, packed if the recipe says so."""
+        cut = [row.cut(self.length) for row in self.corpus.train]
+        rows = Dataset.from_dict(
+            {"input_ids": [ids for ids, _ in cut], "labels": [labels for _, labels in cut]}
+        )
+        return pack_dataset(rows, self.length, "bfd") if self.recipe.objective.packs else rows
+
+    def lengths(self, dataset: Dataset) -> list[int]:
+        """Packed rows are as long as they were packed."""
+        return [len(ids) for ids in dataset["input_ids"]]
+
+    def arguments(self, common: dict[str, Any]) -> SFTConfig:
+        """TRL must not tokenise again what is encoded."""
+        return SFTConfig(
+            **common,
+            max_length=self.length,
+            packing=self.recipe.objective.packs,
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )

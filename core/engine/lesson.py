@@ -1,0 +1,59 @@
+"""What a run does in its own way for each objective; core.engine.run does the rest."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase, TrainingArguments
+
+from core.dataset import Example
+from core.engine.encode import AnyEncoded, Progress
+from core.engine.rows import Warn, gather
+from core.engine.score import padding
+from core.engine.trainer import Measure, Watched
+from core.recipe import Recipe
+
+
+class Lesson(ABC, Generic[AnyEncoded]):
+    """The rows of a run, how a model is measured on them, and which of TRL's trainers learns."""
+
+    trainer: ClassVar[type[Watched]]
+    judged: ClassVar[bool]
+    """Whether an answer is right or wrong; else it is only shown."""
+
+    def __init__(
+        self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
+    ) -> None:
+        self.recipe = recipe
+        self.pad = padding(tokenizer)
+        self.corpus = gather(recipe, tokenizer, self.encode, warn, progress)
+        self.length = self.corpus.length
+
+    @staticmethod
+    @abstractmethod
+    def encode(
+        tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
+    ) -> list[AnyEncoded]:
+        """Examples as tokens. Raises DataError or ModelError."""
+
+    def prepare(self, model: Any, progress: Progress) -> None:
+        """Look at the model as it is before training, on every start of the engine."""
+
+    @abstractmethod
+    def measure(self, model: Any, progress: Progress | None = None) -> Measure:
+        """What a model makes of the held-out rows."""
+
+    @abstractmethod
+    def dataset(self) -> Dataset:
+        """The training rows as the trainer's collator reads them."""
+
+    @abstractmethod
+    def lengths(self, dataset: Dataset) -> list[int]:
+        """Tokens of each row; of the longer answer where there are two."""
+
+    @abstractmethod
+    def arguments(self, common: dict[str, Any]) -> TrainingArguments:
+        """The trainer's arguments: those of every objective, and those of this one."""

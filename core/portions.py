@@ -1,0 +1,176 @@
+"""What the rows say about a run: length, epochs, batch, steps, each with its reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from core import mixing
+from core.draft import Decision, Facts, Settings
+from core.recipe import Recipe
+from core.sizing import batch_for, epochs_for, heldout_for, rounded_length
+from core.tokens import TokenFacts, guess, token_guess
+
+UNKNOWN_LENGTH = 1024
+"""Tokens of a row as long as nothing is known of the rows."""
+
+
+def tokens(recipe: Recipe, facts: Facts, length: int) -> TokenFacts:
+    """The engine's count when there is one, else a guess from characters."""
+    if facts.tokens is not None:
+        return facts.tokens
+    assert facts.data is not None
+    looked = (facts.data, *facts.further)
+    rows, _ = split_sizes(recipe, facts)
+    counts = mixing.draws(recipe.data, facts).values()
+    parts = (rows - sum(counts), *counts)
+    chars = sum(n * each.mean_chars for n, each in zip(parts, looked, strict=True)) / max(1, rows)
+    longest = max(each.max_chars for each in looked)
+    return guess(rows, chars, longest, length)
+
+
+def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
+    """Rows to train on and rows held out."""
+    assert facts.data is not None
+    mixed = sum(mixing.draws(recipe.data, facts).values())
+    kept = mixing.heldout_rows(recipe.data, facts.data.rows)
+    apart = facts.heldout.rows if facts.heldout else 0
+    return facts.data.rows - kept + mixed, kept + apart
+
+
+def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[Decision]]:
+    """Length, epochs and batch, by what the rows are like."""
+    training = recipe.training
+    rows = split_sizes(recipe, facts)[0] if facts.data else 0
+    told: list[Decision] = list(_told_heldout(recipe, facts))
+    length, epochs, accumulation = training.max_length, training.epochs, training.accumulation
+    if length is None:
+        length, because = automatic_length(facts)
+        told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
+    if epochs is None:
+        epochs, because = epochs_for(rows)
+        told.append(Decision(name="Epochs", value=f"{epochs:g}", because=because))
+    if accumulation is None:
+        size, because = batch_for(rows)
+        accumulation = max(1, round(size / training.micro_batch))
+        whole = training.micro_batch * accumulation
+        text = f"{whole:,} rows ({training.micro_batch:,} x {accumulation:,})"
+        told.append(Decision(name="Effective batch", value=text, because=because))
+    return {
+        "max_length": length,
+        "epochs": epochs,
+        "micro_batch": training.micro_batch,
+        "accumulation": accumulation,
+    }, told
+
+
+def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
+    data = recipe.data
+    if facts.data and data.heldout_share is None and not data.heldout:
+        kept, because = heldout_for(facts.data.rows)
+        yield Decision(name="Held-out rows", value=f"{kept:,}", because=because)
+
+
+def automatic_length(facts: Facts) -> tuple[int, str]:
+    """The shortest length that leaves nearly all rows whole; guessed until they are counted."""
+    assert facts.model is not None
+    if facts.data is None:
+        length = min(UNKNOWN_LENGTH, facts.model.context or UNKNOWN_LENGTH)
+        return length, "no rows are known yet"
+    counted = facts.tokens
+    if counted is None or not counted.rows:
+        chars = max(each.long_chars or each.max_chars for each in (facts.data, *facts.further))
+        length = rounded_length(token_guess(chars), facts.model.context)
+        return length, "guessed from characters; the run counts tokens and then decides"
+    covers = f"covers {math.floor(100 * (1 - counted.cut / counted.rows))} % of rows"
+    limited = ", and the model reads no more" if counted.max_length == facts.model.context else ""
+    return counted.max_length, f"{covers}; the longest has {counted.longest:,} tokens{limited}"
+
+
+def count_steps(recipe: Recipe, facts: Facts, settings: Settings) -> int:
+    """Optimizer steps of the whole run, as far as rows and tokens are known."""
+    return steps_for(recipe, settings, _sequences(recipe, facts, settings))
+
+
+def _sequences(recipe: Recipe, facts: Facts, settings: Settings) -> int:
+    rows, _ = split_sizes(recipe, facts)
+    return packed(recipe, facts, settings) if recipe.objective.packs else rows
+
+
+def packed(recipe: Recipe, facts: Facts, settings: Settings) -> int:
+    """Full sequences that the rows would fill."""
+    rows, _ = split_sizes(recipe, facts)
+    counted = tokens(recipe, facts, settings.max_length)
+    return math.ceil(rows * counted.mean / settings.max_length)
+
+
+def epoch_steps(settings: Settings, rows: int) -> int:
+    """Optimizer steps that see so many rows (or packed sequences) once."""
+    batches = math.ceil(rows / settings.micro_batch)
+    return max(1, math.ceil(batches / settings.accumulation))
+
+
+def steps_for(recipe: Recipe, settings: Settings, rows: int) -> int:
+    """Optimizer steps for so many rows (or packed sequences), counted as the trainer counts."""
+    steps = max(1, math.ceil(epoch_steps(settings, rows) * settings.epochs))
+    limit = recipe.training.max_steps
+    return min(steps, limit) if limit else steps
+
+
+def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
+    """Epochs that the steps of a run really make."""
+    return settings.steps / epoch_steps(settings, _sequences(recipe, facts, settings))
+
+
+def told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:
+    """Steps, packing and evaluations, and what they follow from."""
+    whole = settings.micro_batch * settings.accumulation
+    unit = "sequences" if recipe.objective.packs else "rows"
+    counted = _sequences(recipe, facts, settings)
+    because = f"{counted:,} {unit} x {settings.epochs:g} epochs, {whole:,} at a time"
+    if recipe.training.max_steps == settings.steps:
+        because = "the recipe sets this limit"
+    yield Decision(name="Steps", value=f"{settings.steps:,}", because=because)
+    on, why = "on" if recipe.objective.packs else "off", _packing_reason(recipe, facts, settings)
+    yield Decision(name="Packing", value=on, because=why)
+    if recipe.checks.every is None:
+        often = f"{settings.every} steps"
+        yield Decision(name="Evaluate every", value=often, because="ten looks per run")
+
+
+PACK_BELOW = 0.25
+"""Rows that fill less than this share of the length on average are worth packing."""
+PACKED_STEPS = 50
+"""Packing that leaves fewer steps than this teaches too little."""
+
+
+def packing_pays(recipe: Recipe, facts: Facts, settings: Settings) -> bool:
+    """Whether joined rows would save much time and leave enough steps."""
+    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
+    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
+    return filled < PACK_BELOW and steps >= PACKED_STEPS
+
+
+def _packing_reason(recipe: Recipe, facts: Facts, settings: Settings) -> str:
+    if recipe.objective.packs:
+        return "the recipe says so"
+    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
+    text = f"a row fills {100 * filled:.0f} % of the maximum length on average"
+    if filled >= PACK_BELOW:
+        return text
+    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
+    return f"{text}; packed, {steps:,} steps would be left"
+
+
+def with_steps(recipe: Recipe, settings: Settings, steps: int) -> Settings:
+    """The same settings for the number of steps that the encoded rows really make."""
+    every = recipe.checks.every or max(1, math.ceil(steps / 10))
+    return settings.model_copy(
+        update={
+            "steps": steps,
+            "warmup_steps": math.ceil(steps * recipe.training.warmup),
+            "every": every,
+            "save_every": recipe.checks.save_every or every,
+        }
+    )
