@@ -252,7 +252,7 @@ def _items(
         ("Adapter", states.adapters, "weights in 32 bits"),
         ("Optimizer", states.optimizer + peak.update, setup.optimizer.replace("_", " ")),
         ("Gradients", peak.gradients, "at the moment of the peak"),
-        ("Activations", peak.activations, _shape(setup)),
+        ("Activations", peak.activations, _shape(step, adaptation)),
         ("Output layer", peak.loss, "scores" if step.goal.scores else "loss over the vocabulary"),
         ("Other models", step.frozen, step.goal.beside(full=step.full)),
         ("Generated answers", peak.answers, "keys, values and logits"),
@@ -271,9 +271,11 @@ def _stored(step: Step, adaptation: Adaptation) -> str:
     return f"{format}, policy and value model" if step.goal.critic else format
 
 
-def _shape(setup: Setup) -> str:
+def _shape(step: Step, adaptation: Adaptation) -> str:
+    setup, again = step.setup, adaptation.adapts_experts(step.model)
     saved = ", recomputed" if setup.checkpointing else ""
-    return f"{setup.rows} x {setup.length:,} tokens{saved}"
+    experts = ", adapted experts a second time" if again else ""
+    return f"{setup.rows} x {setup.length:,} tokens{saved}{experts}"
 
 
 def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:

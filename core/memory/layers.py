@@ -16,7 +16,7 @@ from core.memory.setup import Setup
 from core.memory.widths import Widths
 from core.models import ModelFacts
 
-NORMED_HEADS = ("Qwen3", "Gemma3")
+NORMED_HEADS = ("Qwen3", "Gemma3", "Olmoe")
 """Families that norm queries and keys."""
 _NORM = 8
 """Per token: the inverse root that each of the two norms keeps, in 32 bits."""

@@ -79,6 +79,12 @@ def test_facts_serve_an_adaptation() -> None:
     assert facts.head_dim == 128
 
 
+def test_a_mixture_has_experts_in_its_facts() -> None:
+    facts = find_model("qwen3-30b-a3b").facts()
+    assert (facts.experts, facts.experts_used, facts.expert_width) == (128, 8, 768)
+    assert find_model("llama-3.1-8b").facts().experts == 0
+
+
 @pytest.mark.parametrize(
     ("name", "layer", "stored"),
     [

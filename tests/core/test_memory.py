@@ -249,8 +249,11 @@ def test_a_mixture_of_experts_is_counted() -> None:
     assert Lora(rank=16, targets="attention").trainable(facts) == attention
     gate_and_up, down, router = 8 * 32 * (4096 + 28_672), 8 * 16 * (14_336 + 4096), 16 * (8 + 4096)
     assert Lora(rank=16).trainable(facts) == attention + 32 * (gate_and_up + down + router)
-    weights = next(i for i in estimate(facts, QLora(), Setup()).items if i.name == "Weights")
+    items = {item.name: item for item in estimate(facts, QLora(), Setup()).items}
+    weights, kept = items["Weights"], items["Activations"]
     assert weights.note == "4-bit NF4, experts stay in 16 bits"
+    assert kept.note.endswith("adapted experts a second time")
+    assert kept.bytes > 2 * 45_097_156_608
     assert weights.bytes > 2 * 45_097_156_608, "32 layers x 8 experts x 3 matrices in 16 bits"
 
 
