@@ -107,6 +107,34 @@ _LEFT_OUT = {
 """Why rows cannot be used, and what to do."""
 
 
+class _Roles:
+    """System messages and what users say, as hashes: many of the one and few of the other."""
+
+    ENOUGH, KEPT = 20, 10_000
+    """Rows below which chance may look like a fault, and texts that are told apart."""
+
+    def __init__(self) -> None:
+        self._lines: list[int] = []
+        self._systems: set[int] = set()
+        self._said: set[int] = set()
+
+    def add(self, line: int, messages: Sequence[Message]) -> None:
+        """Count a row that begins with a system message."""
+        if messages[0]["role"] != "system":
+            return
+        self._lines.append(line)
+        said = "\0".join(m["content"] for m in messages[1:-1])
+        for texts, text in ((self._systems, messages[0]["content"]), (self._said, said)):
+            if len(texts) < self.KEPT:
+                texts.add(hash(text))
+
+    def swapped(self) -> list[int]:
+        """The rows, if the question was taken for the system message."""
+        rows = min(len(self._lines), self.KEPT)
+        odd = len(self._systems) >= 0.5 * rows and len(self._said) <= 0.1 * rows
+        return self._lines if rows >= self.ENOUGH and odd else []
+
+
 class Survey:
     """Counts while the rows go by; holds hashes, never texts."""
 
@@ -127,6 +155,7 @@ class Survey:
         self._contradicting: list[int] = []
         self._earlier: dict[int, int] = {}
         """The line that a copy or a contradiction goes back to."""
+        self._roles = _Roles()
         self._weighted: list[int] = []
         self._tools: list[int] = []
 
@@ -151,6 +180,7 @@ class Survey:
         self.max_chars = max(self.max_chars, *sizes)
         self._json += is_json(messages[-1]["content"])
         self._compare(line, messages, rejected)
+        self._roles.add(line, messages)
         if any("weight" in message for message in messages):
             self._weighted.append(line)
         if row.get("tools"):
@@ -212,6 +242,10 @@ class Survey:
             ("contradictions", "Contradicting answers", self._contradicting,
              "with another answer to an earlier question",
              "Check which answer is right; variety in tone is fine, in facts it is not."),
+            ("question_in_system", "Question in the system message", self._roles.swapped(),
+             "with a system message of their own, while what the user says is nearly always the "
+             "same: it looks as if the question had been mapped to the system message",
+             "Choose the columns again; the model would learn to answer the wrong thing."),
             ("weights", "Weights", self._weighted,
              "with weights, which are not used: every answer is learned",
              "Delete the rows or answers that should not be learned."),

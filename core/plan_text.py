@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.memory import Bill
 from core.memory.choice import Option, best
+from core.mixing import Drawn
 from core.numbers import show_bytes, show_count, show_duration
 from core.plan import Plan
 from core.terminal import table
@@ -26,12 +28,21 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             f"{plan.settings.steps:,} steps, {show_count(plan.trainable)} of "
             f"{show_count(plan.parameters)} numbers trained."
         )
+    if len(plan.sources) > 1:
+        yield "Datasets:"
+        yield table(map(_source, plan.sources))
     yield from memory_lines(plan)
     if plan.seconds is not None:
         yield f"About {show_duration(plan.seconds)} on {_place(plan.device)}."
     if plan.decisions:
         yield "Chosen automatically:"
         yield table([(d.name, d.value, f"because: {d.because}") for d in plan.decisions])
+
+
+def _source(source: Drawn) -> tuple[str, ...]:
+    drawn = f"{source.drawn:,} of {source.rows:,} rows"
+    name, digest = Path(source.path).name, f"sha256 {source.digest[:12]}"
+    return name, drawn, source.format, digest, source.because
 
 
 def _place(device: str) -> str:

@@ -17,14 +17,13 @@ from core.doctor.same_answers import SameAnswers
 from core.doctor.secrets import Secrets
 from core.doctor.size import verdict
 from core.doctor.spaces import Spaces
-from core.doctor.system_prompts import QuestionInSystem, SystemPrompts
+from core.doctor.system_prompts import SystemPrompts
 
 CHECKS: tuple[type[Check], ...] = (
     Secrets,
     PersonalData,
     Leakage,
     Contamination,
-    QuestionInSystem,
     ControlTokens,
     NearDuplicates,
     JsonAnswers,

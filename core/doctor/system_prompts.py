@@ -27,10 +27,6 @@ class _Texts:
             self._numbers[key] = len(self._numbers)
         self.found.append(self._numbers.get(key, KEPT))
 
-    @property
-    def different(self) -> int:
-        return len(self._numbers)
-
 
 class SystemPrompts(Check):
     """Most rows have one system message, some another or none."""
@@ -62,36 +58,6 @@ class SystemPrompts(Check):
         if count >= MOST * len(self._numbers):
             pairs = zip(self._numbers, self._systems.found, strict=True)
             self.lines = array("q", [line for line, found in pairs if found != main])
-
-
-class QuestionInSystem(Check):
-    """The question was taken for the system message, and what stands for it says little."""
-
-    code = "question_in_system"
-    title = "Question in the system message"
-    what = "have a system message of their own, while what the user says is nearly always the same"
-    why = (
-        "It looks as if the question had been mapped to the system message: then the model learns "
-        "to answer the wrong thing. Choose the columns again."
-    )
-
-    def __init__(self, ask: Ask) -> None:
-        super().__init__(ask)
-        self._systems, self._users = _Texts(), _Texts()
-
-    def look(self, seen: Seen) -> None:
-        """Count different texts on both sides."""
-        if system := system_of(seen):
-            self._systems.add(system)
-            self._users.add(seen.question)
-            self.note(seen.line)
-
-    def conclude(self, survey: Survey) -> None:
-        """Many system messages and few questions are the sign of it."""
-        rows = min(len(self.lines), KEPT)
-        systems, users = self._systems.different, self._users.different
-        if len(self.lines) < ENOUGH or systems < 0.5 * rows or users > 0.1 * rows:
-            self.lines = ()
 
 
 def system_of(seen: Seen) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from core import commands, mixing
-from core.describe import plan_lines
 from core.errors import DataError
 from core.machine import Machine
 from core.models import look
 from core.places import starter
 from core.plan import Facts, Plan, make_plan
+from core.plan_text import plan_lines
 from core.recipe import Recipe, parse
 
 GB = 10**9
