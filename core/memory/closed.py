@@ -283,7 +283,7 @@ def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
     if not setup.cuda:
         yield HOST, "on a processor unused pages and the allocator blur the picture"
     if model.experts:
-        yield UNSURE, "experts are taken to be used evenly"
+        yield UNSURE, "mixtures of experts were compared with traces, not with measurements"
     elif not model.architecture.startswith(KNOWN):
         yield UNSURE, "layers of this family are taken to be like Llama's"
     if setup.sharding != "none":
