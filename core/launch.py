@@ -180,12 +180,18 @@ def trace(model: Path, adaptation: AnyAdaptation, setup: Setup, timeout: float =
     return Traced.model_validate(answer)
 
 
-def measure(recipe: Recipe, plan: Plan, timeout: float = WHOLE_MEASUREMENT) -> Measured:
+def measure(
+    recipe: Recipe,
+    plan: Plan,
+    timeout: float = WHOLE_MEASUREMENT,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Measured:
     """Memory and time that a run really takes, from trial steps on its longest and usual rows.
 
     Runs the engine's own training in a child process, which saves nothing. A run that does not
-    fit is an answer, not an error. Raises CoreError with the engine's words.
+    fit is an answer, not an error. `meanwhile` is called several times a second, and what it
+    raises ends the trial. Raises CoreError with the engine's words.
     """
     if plan.settings is None or plan.blockers:
         raise RecipeError(plan.blockers, hint="Only a plan that is ready can be measured.")
-    return asking.measure(recipe, plan.settings, timeout)
+    return asking.measure(recipe, plan.settings, timeout, meanwhile)

@@ -1,13 +1,14 @@
-"""`tunesmith plan RECIPE --measure`: a plan whose memory and time were measured, not estimated."""
+"""Trial steps of a run before it starts: what they took, told and remembered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 from core import launch
 from core.describe import problem_lines
-from core.draft import Settings
 from core.errors import Problem
 from core.history import preflight_sentence
-from core.memory import Bill
 from core.memory.correction import learn
 from core.memory.measured import Measured
 from core.pace import token_seconds
@@ -18,30 +19,58 @@ from core.terminal import Terminal
 from core.whatif import advice
 
 
-def plan_measured(chosen: Recipe, facts: Facts, plan: Plan, terminal: Terminal) -> int:
-    """Take trial steps, tell them beside the plan, and remember them. Raises CoreError."""
-    found = launch.measure(chosen, plan)
+class Trial(NamedTuple):
+    """What trial steps say about a plan."""
+
+    found: Measured
+    text: str
+    """It in a sentence."""
+    seconds: float | None
+    """Of the whole run."""
+    hint: str
+    """A way out when it does not fit."""
+    odd: tuple[Problem, ...]
+    """What is strange about the figures."""
+
+    def document(self) -> dict[str, Any]:
+        """The same as plain data."""
+        told = {"eta_seconds": self.seconds, "text": self.text, "hint": self.hint}
+        odd = [problem.model_dump(mode="json") for problem in self.odd]
+        return self.found.model_dump(mode="json") | told | {"problems": odd}
+
+
+def rehearse(
+    chosen: Recipe, facts: Facts, plan: Plan, meanwhile: Callable[[], None] = lambda: None
+) -> Trial:
+    """Take trial steps on the longest and on usual rows, and remember what they took.
+
+    `meanwhile` is called several times a second; what it raises ends the trial. Raises CoreError.
+    """
+    found = launch.measure(chosen, plan, meanwhile=meanwhile)
     settings, estimate = plan.settings, plan.bill
+    assert facts.model is not None
     assert settings is not None
     assert estimate is not None
-    told, eta = preflight_sentence(found.event(settings, estimate)), found.eta(settings)
-    odd = _learn(chosen, facts, settings, estimate, found)
-    hint = "" if found.fits else advice(chosen, facts)
-    if found.fits:  # else the estimate is all there is
-        plan = plan.model_copy(update={"bill": found.bill(estimate), "seconds": eta})
-    for line in (*plan_lines(plan), *problem_lines((*plan.problems, *odd)), told):
-        terminal.say(line)
-    if hint:
-        terminal.say(f"Fix: {hint}")
-    measured = found.model_dump(mode="json") | {"eta_seconds": eta, "text": told}
-    measured |= {"hint": hint, "problems": [p.model_dump(mode="json") for p in odd]}
-    terminal.answer(plan_document(plan) | {"fits": found.fits, "measured": measured})
-    return 0
-
-
-def _learn(
-    chosen: Recipe, facts: Facts, settings: Settings, estimate: Bill, found: Measured
-) -> tuple[Problem, ...]:
-    assert facts.model is not None
     expected = token_seconds(chosen, facts.model, facts.machine, settings)
-    return learn(found, estimate, expected)
+    return Trial(
+        found,
+        preflight_sentence(found.event(settings, estimate)),
+        found.eta(settings),
+        "" if found.fits else advice(chosen, facts),
+        learn(found, estimate, expected),
+    )
+
+
+def plan_measured(chosen: Recipe, facts: Facts, plan: Plan, terminal: Terminal) -> int:
+    """`tunesmith plan RECIPE --measure`: the plan with measured memory and time."""
+    trial = rehearse(chosen, facts, plan)
+    if trial.found.fits and plan.bill:  # else the estimate is all there is
+        bill = trial.found.bill(plan.bill)
+        plan = plan.model_copy(update={"bill": bill, "seconds": trial.seconds})
+    for line in (*plan_lines(plan), *problem_lines((*plan.problems, *trial.odd)), trial.text):
+        terminal.say(line)
+    if trial.hint:
+        terminal.say(f"Fix: {trial.hint}")
+    told = {"fits": trial.found.fits, "measured": trial.document()}
+    terminal.answer(plan_document(plan) | told)
+    return 0

@@ -169,6 +169,11 @@ class Session(QObject):
         self.untraced.emit(error)
         self._replan()
 
+    def learned(self) -> None:
+        """Something was measured: estimates are corrected by it from now on."""
+        self.facts = self.facts.model_copy(update={"corrections": recall(self.machine)})
+        self._replan()
+
     def read_again(self) -> None:
         """The dataset's files are not what they were."""
         self._look_at_data()

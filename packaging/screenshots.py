@@ -23,7 +23,7 @@ PATIENCE = 120.0
 
 
 def main() -> int:
-    """Four pictures into docs/images."""
+    """Five pictures into docs/images."""
     parser = argparse.ArgumentParser(description="Draw the pictures of the README.")
     parser.add_argument("run", type=Path, help="a finished run")
     run = parser.parse_args().run
@@ -39,6 +39,7 @@ def draw(run: Path) -> None:
     """The set-up in both themes, the run, and its result."""
     from PySide6.QtWidgets import QApplication
 
+    from core.catalog import find_gpu
     from gui.app import Options, make_window
 
     window = make_window(Options(recipe=ROOT / "resources" / "recipes" / "tickets.yaml"))
@@ -66,6 +67,11 @@ def draw(run: Path) -> None:
     window.wear("dark")
     window.show_page("Method")
     take("window-dark.png")
+    window.session.edit("model", "meta-llama/Llama-3.1-8B")
+    window.session.plan_for(find_gpu("RTX 4090"))
+    window.wear("light")
+    window.show_page("Memory")
+    take("memory.png")
     window.wear("light")
     window.runner.open(run)
     wait(lambda: window.title == "Result")

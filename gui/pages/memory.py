@@ -22,6 +22,7 @@ from gui.plan_export import ExportButton
 from gui.savings_card import SavingsCard
 from gui.session import Session
 from gui.trace_card import TraceCard
+from gui.trial_card import TrialCard
 from gui.verdict import judge, method
 from gui.whatif import WhatIf
 from gui.widgets import Card, Chip, Meter, Notice, PlainLabel, Swatch, row
@@ -42,10 +43,12 @@ class MemoryPage(Page):
         """Device, bill, one step, ways to save, curves, other GPUs."""
         self.bill = BillCard(self.session)
         self.trace = TraceCard(self.session)
+        self.trial = TrialCard(self.session)
         self.savings = SavingsCard(self.session)
         self.whatif = WhatIf(self.session)
         self.offers = OffersCard(self.session)
-        for part in (self.bill, self.savings, self.trace, self.whatif, self.offers):
+        parts = (self.bill, self.savings, self.trace, self.trial, self.whatif, self.offers)
+        for part in parts:
             self.body.addWidget(part)
         self.body.addStretch(1)
 
@@ -55,7 +58,8 @@ class MemoryPage(Page):
         self.bill.show_plan(plan)
         self.savings.show_plan(recipe, plan)
         self.trace.show_plan(plan)
-        for part in (self.trace, self.whatif, self.offers):
+        self.trial.show_plan(recipe, plan)
+        for part in (self.trace, self.trial, self.whatif, self.offers):
             part.setVisible(known)
         self.whatif.refresh()
         self.offers.refresh()

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QMessageBox
 from pytestqt.qtbot import QtBot
 
 from core.catalog import find_gpu
+from core.places import corrections_file
 from gui.pages.base import Page
 from gui.pages.memory import MemoryPage
 from gui.pages.model import ModelPage
@@ -126,6 +127,25 @@ def test_the_step_is_traced_and_the_whole_window_takes_it_over(
     assert session.plan.bill is not None
     assert session.plan.bill.method == "closed-form", "another step was not traced"
     assert page.trace.button.isVisible()
+
+
+def test_trial_steps_are_taken_told_and_forgotten_with_the_recipe(
+    qtbot: QtBot, session: Session, page: MemoryPage
+) -> None:
+    session.begin()
+    assert not page.trial.button.isEnabled()
+    known(qtbot, session)
+    qtbot.mouseClick(page.trial.button, Qt.MouseButton.LeftButton)
+    assert page.trial.busy.isVisible()
+    qtbot.mouseClick(page.trial.stop, Qt.MouseButton.LeftButton)
+    assert not page.trial.busy.isVisible()
+    assert page.trial.result.isHidden()
+    qtbot.mouseClick(page.trial.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not page.trial.errand.busy, timeout=120_000)
+    assert page.trial.result.text().startswith("Measured on this machine: ")
+    assert corrections_file().is_file() or page.trial.odd.isVisible()
+    session.edit("training.micro_batch", 2)
+    assert page.trial.result.isHidden()
 
 
 def test_a_step_that_cannot_be_traced_says_why(
