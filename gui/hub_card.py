@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
-    QApplication,
     QHBoxLayout,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
-    QProgressBar,
     QWidget,
 )
 
 from core import hub
 from core.errors import CoreError
 from core.models import is_hub_id
-from core.numbers import show_bytes, show_count
+from core.numbers import show_count
 from gui.background import Task
+from gui.download import Download
 from gui.text import plain, tip
-from gui.widgets import Card, Notice, PlainLabel, QuietButton, row
-
-_PERMILLE = 1000
+from gui.widgets import Card, PlainLabel, QuietButton, row
 
 
 class HubCard(Card):
@@ -34,7 +31,6 @@ class HubCard(Card):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("From the Hugging Face Hub", parent)
-        self._fetch: hub.Fetch | None = None
         self._search: Task | None = None
         self.add(
             PlainLabel(
@@ -50,23 +46,15 @@ class HubCard(Card):
         self.results.currentItemChanged.connect(lambda *_: self._update())
         self.results.itemActivated.connect(lambda _: self.download())
         self.results.hide()
-        self.progress = QProgressBar()
-        self.progress.setRange(0, _PERMILLE)
-        self.progress.setAccessibleName("Download")
-        self.status, self.notice = PlainLabel("", "muted"), Notice()
-        self.add(self.results, self.progress, self.status, self.notice)
+        self.fetching = Download()
+        self.fetching.complete.connect(self.downloaded)
+        self.fetching.moved.connect(self._update)
+        self.add(self.results, self.fetching)
         self.get = QuietButton("Download", "download")
         self.get.clicked.connect(self.download)
-        self.stop = QuietButton("Cancel", "x")
-        self.stop.clicked.connect(self.cancel)
         self.plan = QuietButton("Plan without downloading", "memory-stick")
         self.plan.clicked.connect(self.read_shape)
-        self.body.addLayout(row(self.get, self.stop, self.plan))
-        for widget in (self.progress, self.status, self.notice, self.stop):
-            widget.hide()
-        application = QApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.cancel)
+        self.body.addLayout(row(self.get, self.plan))
         self._update()
 
     def _line(self) -> QHBoxLayout:
@@ -97,8 +85,7 @@ class HubCard(Card):
             return
         if self._search is not None:
             self._search.forget()
-        self.notice.hide()
-        self._say("Asking the Hub …")
+        self.fetching.say("Asking the Hub …")
         self._search = Task(self, lambda: hub.search(text))
         self._search.then(self._show_found).failed(self._failed).start()
 
@@ -111,7 +98,7 @@ class HubCard(Card):
             item.setToolTip(tip(describe(model)))
             self.results.addItem(item)
         self.results.setVisible(bool(found))
-        self._say("" if found else "The Hub knows no text model by that name.")
+        self.fetching.say("" if found else "The Hub knows no text model by that name.")
         self._update()
 
     def read_shape(self) -> None:
@@ -119,66 +106,26 @@ class HubCard(Card):
         model_id = self.chosen()
         if not model_id:
             return
-        self.notice.hide()
-        self._say(f"Reading the shape of {model_id} …")
+        self.fetching.say(f"Reading the shape of {model_id} …")
         task = Task(self, lambda: hub.shape(model_id))
         task.then(lambda _: self._shape_known(model_id)).failed(self._failed).start()
 
     def _shape_known(self, model_id: str) -> None:
-        self._say("")
+        self.fetching.say("")
         self.known.emit(model_id)
 
     def download(self) -> None:
         """Fetch the chosen model; what was fetched before is kept."""
         model_id = self.chosen()
-        if not model_id or self._fetch is not None:
-            return
-        fetch = hub.fetch(model_id)
-        self._fetch = fetch
-        self.notice.hide()
-        self.progress.setValue(0)
-        self._say(f"Downloading {model_id} …")
-        task = Task(self, lambda: _follow(fetch, task))
-        task.progress(self._advance).then(lambda _: self._ended(fetch)).failed(self._failed).start()
-        self._update()
-
-    def cancel(self) -> None:
-        """End the download; the next one goes on where it stopped."""
-        if self._fetch is not None:
-            self._fetch.cancel()
-
-    def _advance(self, at: hub.FetchProgress) -> None:
-        if at.total:
-            self.progress.setValue(round(_PERMILLE * at.done / at.total))
-        self._say(f"{show_bytes(at.done)} of {show_bytes(at.total)}: {at.file}")
-
-    def _ended(self, fetch: hub.Fetch) -> None:
-        self._fetch = None
-        self._say("")
-        if fetch.folder is None:
-            self.notice.show_as("note", "Cancelled. The next download goes on from here.")
-        else:
-            self.notice.show_as("ok", f"{fetch.model_id} is on this computer.")
-            self.downloaded.emit(fetch.model_id)
-        self.notice.show()
-        self._update()
+        if model_id and not self.fetching.busy:
+            self.fetching.begin(hub.fetch(model_id))
 
     def _failed(self, error: CoreError) -> None:
-        self._fetch = self._search = None
-        self._say("")
-        self.notice.show_as("bad", f"{error} {error.hint}".strip())
-        self.notice.show()
-        self._update()
-
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
+        self._search = None
+        self.fetching.failed(error)
 
     def _update(self) -> None:
-        busy = self._fetch is not None
-        self.progress.setVisible(busy)
-        self.stop.setVisible(busy)
-        self.get.setEnabled(bool(self.chosen()) and not busy)
+        self.get.setEnabled(bool(self.chosen()) and not self.fetching.busy)
         self.plan.setEnabled(bool(self.chosen()))
         chosen = self.chosen()
         why = "" if chosen else "Choose a result, or type a full id such as owner/name."
@@ -186,12 +133,6 @@ class HubCard(Card):
         self.get.setAccessibleDescription(why)
         self.get.setText(f"Download {chosen}" if chosen else "Download")
         self.look.setEnabled(bool(self.text.text().strip()))
-
-
-def _follow(fetch: hub.Fetch, task: Task) -> None:
-    """Runs beside the window until the download ends."""
-    for at in fetch.progress():
-        task.report(at)
 
 
 def describe(model: hub.Found) -> str:

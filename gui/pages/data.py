@@ -21,6 +21,7 @@ from gui.columns import ColumnsEditor, peek_columns
 from gui.doctor import Doctor
 from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
+from gui.hub_data import HubDataCard
 from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
 from gui.parts import Disclosure, Pile
@@ -64,6 +65,8 @@ class DataPage(Page):
         """Top to bottom: choose, understand, hold out, look."""
         self._columns: tuple[str, ...] = ()
         self.body.addWidget(self._chooser())
+        self.hub = Disclosure("Take a dataset of the Hugging Face Hub", HubDataCard(self.session))
+        self.body.addWidget(self.hub)
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
         self.busy.setAccessibleName("Reading the dataset")

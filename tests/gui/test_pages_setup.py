@@ -143,7 +143,7 @@ def test_results_of_the_hub_are_chosen_and_errors_are_said(
     assert first is not None
     assert "gated" in first.text()
     card._failed(HubError("The Hub cannot be reached.", hint="Check the network."))
-    assert card.notice.text() == "The Hub cannot be reached. Check the network."
+    assert card.fetching.notice.text() == "The Hub cannot be reached. Check the network."
 
 
 def test_a_full_id_needs_no_search(qtbot: QtBot, dressed: QApplication) -> None:
