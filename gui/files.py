@@ -19,6 +19,18 @@ from gui.session import Session
 _RECIPES = "Recipes (*.yaml *.yml)"
 
 
+DATASETS = f"Datasets ({' '.join(f'*{kind}' for kind in (*KINDS, '.gz', '.zst'))})"
+
+
+def ask_dataset(parent: QWidget, title: str, then: Callable[[str], object]) -> None:
+    """Let the user choose a file of rows; `then` is handed its path."""
+    dialog = QFileDialog(parent, title, "", DATASETS)
+    dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+    dialog.fileSelected.connect(then)
+    dialog.finished.connect(dialog.deleteLater)
+    dialog.open()
+
+
 class Files(QObject):
     """Opens and writes for one window."""
 

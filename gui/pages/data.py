@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from PySide6.QtWidgets import QFileDialog, QMenu, QProgressBar
+from PySide6.QtWidgets import QMenu, QProgressBar
 
 from core.checkup import BROKEN
 from core.dataset import DataFacts
@@ -14,14 +14,15 @@ from core.errors import CoreError, DataError
 from core.formats import FORMATS
 from core.places import SAMPLE, expand
 from core.plan import Plan
-from core.reading import KINDS
 from core.recipe import Recipe
 from gui.background import Task
 from gui.columns import ColumnsEditor, peek_columns
 from gui.doctor import Doctor
 from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
+from gui.files import ask_dataset
 from gui.hub_data import HubDataCard
+from gui.mix_card import MixCard
 from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
 from gui.parts import Disclosure, Pile
@@ -29,7 +30,6 @@ from gui.preview_card import PreviewCard
 from gui.split_card import SplitCard
 from gui.widgets import Card, Chip, Notice, PlainLabel, QuietButton
 
-_FILTER = f"Datasets ({' '.join(f'*{kind}' for kind in (*KINDS, '.gz', '.zst'))})"
 _LISTED = 5
 
 
@@ -84,6 +84,8 @@ class DataPage(Page):
         self.split = SplitCard(self.session, self.doctor)
         self.split.browse.clicked.connect(self._browse_heldout)
         self.body.addWidget(self.split)
+        self.mix = MixCard(self.session)
+        self.body.addWidget(self.mix)
         self.preview = PreviewCard(self.session)
         self.body.addWidget(self.preview)
         self.body.addStretch(1)
@@ -115,17 +117,12 @@ class DataPage(Page):
         return self.format
 
     def _browse(self) -> None:
-        self._ask("Choose a dataset", lambda path: self.session.use_data(path))
+        ask_dataset(self, "Choose a dataset", lambda path: self.session.use_data(path))
 
     def _browse_heldout(self) -> None:
-        self._ask("Choose held-out rows", lambda path: self.session.edit("data.heldout", path))
-
-    def _ask(self, title: str, then: object) -> None:
-        dialog = QFileDialog(self, title, "", _FILTER)
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(then)
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
+        ask_dataset(
+            self, "Choose held-out rows", lambda path: self.session.edit("data.heldout", path)
+        )
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Draw the dataset as far as it is known."""
@@ -134,6 +131,8 @@ class DataPage(Page):
         self.busy.setVisible(self.session.reading)
         self._show_format(recipe, facts)
         self.split.refresh()
+        self.mix.setVisible(bool(recipe.data.path))
+        self.mix.show_plan(recipe, plan)
         self.preview.refresh()
 
     def _facts(self) -> DataFacts | None:
