@@ -45,11 +45,13 @@ whatif offers rundir hub hub_wire
 fetch_shape
 fetch
 asking
+making
 launch
 exact
 terminal
 describe plan_text watch
 plan_page
+make_command
 commands data_commands
 preflight
 planning
