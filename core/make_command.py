@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import CoreError
-from core.making.endpoint import Endpoint, find_key, host_of
+from core.making.endpoint import Endpoint, host_of
 from core.making.ledger import part_of
-from core.making.local import Local
 from core.making.make import make
-from core.making.order import Made, Order, Prices, Progress, Writer
+from core.making.order import Made, Order, Prices, Progress
 from core.making.sieve import WHY
+from core.making.source import Source, open_writer
 from core.places import expand
 from core.terminal import Terminal, table
 
@@ -24,7 +24,7 @@ _OPTIONS = {
     "rows": "--rows", "shown": "--examples", "per_request": "--per-request",
     "longest": "--max-tokens", "temperature": "--temperature", "max_usd": "--max-usd",
     "max_rows": "--max-rows", "input": "--usd-per-million-input",
-    "output": "--usd-per-million-output",
+    "output": "--usd-per-million-output", "timeout": "--timeout",
 }  # fmt: skip
 """What an order calls its parts, and what the terminal calls them."""
 
@@ -51,12 +51,15 @@ def make_options(parser: ArgumentParser) -> None:
 
 def make_rows(arguments: Namespace, terminal: Terminal) -> int:
     """Make rows; Ctrl-C keeps what is there."""
-    order = _order(arguments)
-    writer = _writer(arguments, terminal)
+    order, source = _asked(arguments)
+    writer, teller = open_writer(source, order), _Teller(terminal)
+    if isinstance(writer, Endpoint) and writer.key.secret:
+        terminal.say(f"The key from {writer.key.origin} goes to {host_of(source.endpoint)}.")
     try:
-        made = make(order, writer, _Teller(terminal))
+        made = make(order, writer, teller)
     except (CoreError, KeyboardInterrupt):
-        _tell_kept(order, terminal)
+        if teller.began:
+            _tell_kept(order, terminal)
         raise
     for line in _lines(made, order):
         terminal.say(line)
@@ -66,22 +69,14 @@ def make_rows(arguments: Namespace, terminal: Terminal) -> int:
     return 0
 
 
-def _order(arguments: Namespace) -> Order:
+def _asked(arguments: Namespace) -> tuple[Order, Source]:
+    """What is ordered, and of whom."""
     try:
-        return Order(
-            seeds=expand(arguments.file),
-            output=Path(arguments.output),
-            rows=arguments.rows,
-            format=arguments.format,
-            columns=dict(arguments.column),
-            shown=arguments.examples,
-            per_request=arguments.per_request,
-            longest=arguments.max_tokens,
-            temperature=arguments.temperature,
-            seed=arguments.seed,
-            prices=_prices(arguments),
-            max_usd=arguments.max_usd,
-            max_rows=arguments.max_rows,
+        return _order(arguments), Source(
+            model=arguments.model or "",
+            endpoint=arguments.endpoint or "",
+            remote_model=arguments.remote_model or "",
+            timeout=arguments.timeout,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -89,6 +84,24 @@ def _order(arguments: Namespace) -> Order:
         raise CoreError(
             f"{_OPTIONS.get(name, name)}: {first['msg']}.", hint="`tunesmith data make --help`."
         ) from error
+
+
+def _order(arguments: Namespace) -> Order:
+    return Order(
+        seeds=expand(arguments.file),
+        output=Path(arguments.output),
+        rows=arguments.rows,
+        format=arguments.format,
+        columns=dict(arguments.column),
+        shown=arguments.examples,
+        per_request=arguments.per_request,
+        longest=arguments.max_tokens,
+        temperature=arguments.temperature,
+        seed=arguments.seed,
+        prices=_prices(arguments),
+        max_usd=arguments.max_usd,
+        max_rows=arguments.max_rows,
+    )
 
 
 def _prices(arguments: Namespace) -> Prices | None:
@@ -103,40 +116,15 @@ def _prices(arguments: Namespace) -> Prices | None:
     return Prices(input=asked, output=said)
 
 
-def _writer(arguments: Namespace, terminal: Terminal) -> Writer:
-    if bool(arguments.model) == bool(arguments.endpoint):
-        raise CoreError(
-            "Who writes the rows?",
-            hint="Give either --model, or --endpoint with --remote-model.",
-        )
-    if arguments.model:
-        return Local(
-            arguments.model, longest=arguments.max_tokens, temperature=arguments.temperature
-        )
-    if not arguments.remote_model:
-        raise CoreError("--remote-model is missing.", hint="Say what the server calls the model.")
-    if not 0 < arguments.timeout <= 3600:
-        raise CoreError("--timeout must be between 0 and 3,600 seconds.", hint="120 is usual.")
-    key = find_key(arguments.endpoint)
-    if key.secret:
-        terminal.say(f"The key from {key.origin} goes to {host_of(arguments.endpoint)}.")
-    return Endpoint(
-        arguments.endpoint,
-        arguments.remote_model,
-        key=key,
-        longest=arguments.max_tokens,
-        temperature=arguments.temperature,
-        timeout=arguments.timeout,
-    )
-
-
 class _Teller:
     """Says how far the work is, not more often than people read."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal, self._last = terminal, 0.0
+        self.began = False
 
     def __call__(self, progress: Progress) -> None:
+        self.began = True
         now = time.monotonic()
         if now - self._last >= EVERY:
             self._last = now

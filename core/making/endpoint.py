@@ -33,7 +33,6 @@ PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 PATIENCE = 300.0
 """Seconds; a server that wants a longer pause ends the work, which can go on later."""
 MAX_ANSWER = 4_000_000
-_LATER = "What was made so far is kept; the same command goes on."
 _NEWER = "max_completion_tokens"
 """How newer models of OpenAI call max_tokens."""
 
@@ -71,7 +70,7 @@ class Endpoint:
     ) -> None:
         self._url, self.name = address(url), f"{model} at {host_of(url)}"
         _refuse_open_wire(self._url, key)
-        self._model, self._key, self._timeout = model, key, timeout
+        self._model, self.key, self._timeout = model, key, timeout
         self._options: dict[str, Any] = {"temperature": temperature, "max_tokens": longest}
         secure = urllib.request.HTTPSHandler(context=certificates())
         self._opener = urllib.request.build_opener(_NoRedirect, secure)
@@ -114,8 +113,8 @@ class Endpoint:
         request = urllib.request.Request(self._url, json.dumps(body).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
         request.add_header("User-Agent", "tunesmith")
-        if self._key.secret:
-            request.add_unredirected_header("Authorization", f"Bearer {self._key.secret}")
+        if self.key.secret:
+            request.add_unredirected_header("Authorization", f"Bearer {self.key.secret}")
         with self._opener.open(request, timeout=self._timeout) as answer:
             said: bytes = answer.read(MAX_ANSWER)
         return said
@@ -136,15 +135,15 @@ class Endpoint:
             return _Busy(
                 EndpointError(
                     f"{where} did not answer within {self._timeout:,.0f} seconds.",
-                    hint=f"Give it more time with --timeout, or fewer --per-request. {_LATER}",
+                    hint="Give it more time with --timeout, or ask for fewer --per-request.",
                 )
             )
         if isinstance(cause, ConnectionResetError | http.client.HTTPException):
-            return _Busy(EndpointError(f"{where} cut the connection.", hint=_LATER))
+            return _Busy(EndpointError(f"{where} cut the connection.", hint="Try again later."))
         reason = getattr(cause, "strerror", None) or cause
         return EndpointError(
             f"{where} cannot be reached: {self._without_key(str(reason))}.",
-            hint=f"Check the address, and that the server runs. {_LATER}",
+            hint="Check the address, and that the server runs.",
         )
 
     def _refused(self, code: int, said: str, headers: Any) -> Exception:
@@ -152,12 +151,12 @@ class Endpoint:
         more = f" It says: {detail}" if detail else ""
         if code in (429, 500, 502, 503, 504, 529):
             what = "asks for fewer requests" if code == 429 else f"answered with error {code}"
-            error = EndpointError(f"{where} {what}.{more}", hint=f"Try again later. {_LATER}")
+            error = EndpointError(f"{where} {what}.{more}", hint="Try again later.")
             return _Busy(error, _pause(headers.get("Retry-After", "")))
         if code in (401, 403):
             return EndpointError(
-                f"{where} refuses the key." if self._key.secret else f"{where} asks for a key.",
-                hint=f"Set {KEYS[0]} to a key of this server. {_LATER}",
+                f"{where} refuses the key." if self.key.secret else f"{where} asks for a key.",
+                hint=f"Set {KEYS[0]} to a key of this server.",
             )
         if code == 404:
             return EndpointError(
@@ -169,10 +168,13 @@ class Endpoint:
                 f"{where} points to another address, which is not followed.",
                 hint="Give the final address with --endpoint.",
             )
-        return EndpointError(f"{where} refuses with error {code}.{more}", hint=_LATER)
+        return EndpointError(
+            f"{where} refuses with error {code}.{more}",
+            hint="Check --remote-model, --temperature and --max-tokens.",
+        )
 
     def _without_key(self, text: str) -> str:
-        secret = self._key.secret
+        secret = self.key.secret
         return text.replace(secret, "[key]") if secret else text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -220,7 +221,7 @@ def test_too_long_a_pause_is_not_waited_for(
         (Answer(status=404), "has no model big", "--remote-model"),
         (Answer(status=307, headers={"Location": "http://127.0.0.1:9/v1"}), "points to", "final"),
         (Answer(status=400, body=json.dumps({"error": {"message": f"no {KEY}"}}).encode()),
-         "no [key]", "kept"),
+         "no [key]", "--temperature"),
         (Answer(stall=True), "did not answer", "--timeout"),
     ],
     ids=["key", "model", "redirect", "echo", "slow"],
@@ -291,7 +292,23 @@ def test_a_limit_in_dollars_needs_counted_tokens(
     assert "does not tell how many tokens" in said["error"]
 
 
-def test_a_killed_call_is_gone_on_with(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def press_ctrl_c(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        subprocess.Popen.kill,
+        pytest.param(press_ctrl_c, marks=pytest.mark.skipif(os.name == "nt", reason="no SIGINT")),
+    ],
+)
+def test_a_call_that_was_ended_is_gone_on_with(
+    end: Callable[[subprocess.Popen[bytes]], None],
+    seeds: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     output = seeds.with_name("out.jsonl")
 
     def stalls(number: int, _: Said) -> Answer:
@@ -303,7 +320,7 @@ def test_a_killed_call_is_gone_on_with(seeds: Path, capsys: pytest.CaptureFixtur
         command = [sys.executable, "-m", "core", "data", "make", str(seeds), *words]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as process:
             _until(lambda: len(server.asked) == 3)
-            process.kill()
+            end(process)
         server.released.set()
         assert len(lines(part_of(output))) == 4
         with part_of(output).open("a") as part:
@@ -326,9 +343,10 @@ def _until(reached: Callable[[], bool]) -> None:
 def test_other_settings_do_not_go_on(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serve(always) as server:
         make(capsys, seeds, server, "--rows", 9, "--max-rows", 2)
-        status, said, _ = make(capsys, seeds, server, "--rows", 9, "--temperature", 0.1)
+        status, said, err = make(capsys, seeds, server, "--rows", 9, "--temperature", 0.1)
     assert status == 2
     assert "another temperature: 0.8, not 0.1" in said["error"]
+    assert "goes on" not in err
 
 
 def test_nothing_is_written_over(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:

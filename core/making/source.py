@@ -1,0 +1,45 @@
+"""Who writes: a model on this computer, or one behind an address."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from core.errors import CoreError
+from core.making.endpoint import Endpoint, find_key
+from core.making.local import Local
+from core.making.order import Order, Writer
+from core.value import Value
+
+
+class Source(Value):
+    """Where the writing model is; never with a key in it."""
+
+    model: str = ""
+    """On this computer: `starter`, a folder or a Hub id."""
+    endpoint: str = ""
+    """Or the address of a server,"""
+    remote_model: str = ""
+    """and what it calls the model."""
+    timeout: float = Field(120.0, gt=0, le=3600)
+    """Seconds to wait for an answer of the server."""
+
+
+def open_writer(source: Source, order: Order) -> Writer:
+    """The writer of an order. Raises CoreError."""
+    if bool(source.model) == bool(source.endpoint):
+        raise CoreError(
+            "Who writes the rows?",
+            hint="Give either --model, or --endpoint with --remote-model.",
+        )
+    if source.model:
+        return Local(source.model, longest=order.longest, temperature=order.temperature)
+    if not source.remote_model:
+        raise CoreError("--remote-model is missing.", hint="Say what the server calls the model.")
+    return Endpoint(
+        source.endpoint,
+        source.remote_model,
+        key=find_key(source.endpoint),
+        longest=order.longest,
+        temperature=order.temperature,
+        timeout=source.timeout,
+    )
