@@ -9,10 +9,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.errors import CoreError
-from core.making.endpoint import Endpoint, host_of
+from core.making.endpoint import Endpoint
+from core.making.keys import host_of
 from core.making.ledger import part_of
 from core.making.make import make
-from core.making.order import Made, Order, Prices, Progress
+from core.making.order import Made, Order, Progress
 from core.making.sieve import WHY
 from core.making.source import Source, open_writer
 from core.places import expand
@@ -20,33 +21,23 @@ from core.terminal import Terminal, table
 
 EVERY = 1.0
 """Seconds between two lines about the progress."""
-_OPTIONS = {
-    "rows": "--rows", "shown": "--examples", "per_request": "--per-request",
-    "longest": "--max-tokens", "temperature": "--temperature", "max_usd": "--max-usd",
-    "max_rows": "--max-rows", "input": "--usd-per-million-input",
-    "output": "--usd-per-million-output", "timeout": "--timeout",
-}  # fmt: skip
-"""What an order calls its parts, and what the terminal calls them."""
+_ORDER = (
+    "rows", "examples", "per_request", "max_tokens", "temperature", "seed",
+    "usd_per_million_input", "usd_per_million_output", "max_usd", "max_rows",
+)  # fmt: skip
+_SOURCE = ("model", "endpoint", "remote_model", "timeout")
 
 
 def make_options(parser: ArgumentParser) -> None:
-    """What is wanted, who writes it, and where it ends."""
-    add = parser.add_argument
-    add("-o", "--output", required=True, metavar="OUT", help="the new rows, a new .jsonl file")
-    add("--rows", type=int, default=100, metavar="N", help="rows that are wanted")
-    add("--model", metavar="M", help="a model on this computer: starter, a folder or a Hub id")
-    add("--endpoint", metavar="URL", help="a server that speaks like OpenAI's, such as .../v1")
-    add("--remote-model", metavar="NAME", help="what the server calls the model")
-    add("--examples", type=int, default=3, metavar="N", help="seeds that a request shows")
-    add("--per-request", type=int, default=3, metavar="N", help="rows that a request asks for")
-    add("--max-tokens", type=int, default=1024, metavar="N", help="tokens of a reply at most")
-    add("--temperature", type=float, default=0.8, metavar="T", help="0 is the likeliest text")
-    add("--seed", type=int, default=42, metavar="N", help="another draw")
-    add("--timeout", type=float, default=120, metavar="S", help="seconds to wait for a server")
-    add("--usd-per-million-input", type=float, metavar="USD", help="price of tokens read")
-    add("--usd-per-million-output", type=float, metavar="USD", help="price of tokens written")
-    add("--max-usd", type=float, metavar="USD", help="spend no more than this")
-    add("--max-rows", type=int, metavar="N", help="ask for no more rows, rejected ones included")
+    """What is wanted, who writes it, and where it ends, in the words of the order itself."""
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUT", help="the new rows, a new .jsonl file"
+    )
+    for value, names in ((Source, _SOURCE), (Order, _ORDER)):
+        for name in names:
+            field = value.model_fields[name]
+            about = f"{field.title}. {field.description}".replace("%", "%%")
+            parser.add_argument(f"--{name.replace('_', '-')}", help=about)
 
 
 def make_rows(arguments: Namespace, terminal: Terminal) -> int:
@@ -71,49 +62,22 @@ def make_rows(arguments: Namespace, terminal: Terminal) -> int:
 
 def _asked(arguments: Namespace) -> tuple[Order, Source]:
     """What is ordered, and of whom."""
+    given = {name: held for name, held in vars(arguments).items() if held is not None}
+    files = {
+        "seeds": expand(arguments.file),
+        "output": Path(arguments.output),
+        "format": arguments.format,
+        "columns": dict(arguments.column),
+    }
     try:
-        return _order(arguments), Source(
-            model=arguments.model or "",
-            endpoint=arguments.endpoint or "",
-            remote_model=arguments.remote_model or "",
-            timeout=arguments.timeout,
-        )
+        order = Order(**files, **{name: given[name] for name in _ORDER if name in given})
+        return order, Source(**{name: given[name] for name in _SOURCE if name in given})
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][-1])
+        name = str(first["loc"][-1]).replace("_", "-")
         raise CoreError(
-            f"{_OPTIONS.get(name, name)}: {first['msg']}.", hint="`tunesmith data make --help`."
+            f"--{name}: {first['msg']}.", hint="`tunesmith data make --help` helps."
         ) from error
-
-
-def _order(arguments: Namespace) -> Order:
-    return Order(
-        seeds=expand(arguments.file),
-        output=Path(arguments.output),
-        rows=arguments.rows,
-        format=arguments.format,
-        columns=dict(arguments.column),
-        shown=arguments.examples,
-        per_request=arguments.per_request,
-        longest=arguments.max_tokens,
-        temperature=arguments.temperature,
-        seed=arguments.seed,
-        prices=_prices(arguments),
-        max_usd=arguments.max_usd,
-        max_rows=arguments.max_rows,
-    )
-
-
-def _prices(arguments: Namespace) -> Prices | None:
-    asked, said = arguments.usd_per_million_input, arguments.usd_per_million_output
-    if asked is None and said is None:
-        return None
-    if asked is None or said is None:
-        raise CoreError(
-            "One price is missing.",
-            hint="Give both --usd-per-million-input and --usd-per-million-output.",
-        )
-    return Prices(input=asked, output=said)
 
 
 class _Teller:

@@ -10,23 +10,18 @@ import email.utils
 import http.client
 import ipaddress
 import json
-import os
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import EndpointError
 from core.hub_wire import certificates
+from core.making.keys import KEYS, Key, host_of
 from core.making.order import Prompt, Reply, Take
 
-KEYS = ("TUNESMITH_API_KEY", "OPENAI_API_KEY")
-"""Variables of the environment that may hold the key, the first one first."""
-SERVICE = "tunesmith"
-"""Under this name, with the server's as user, the system's keyring may hold a key."""
 PATH = "/chat/completions"
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds before further attempts when the server is busy or faulty, unless it names its own."""
@@ -35,14 +30,6 @@ PATIENCE = 300.0
 MAX_ANSWER = 4_000_000
 _NEWER = "max_completion_tokens"
 """How newer models of OpenAI call max_tokens."""
-
-
-@dataclass(frozen=True)
-class Key:
-    """A secret that no message repeats, and where it was found."""
-
-    secret: str = field(default="", repr=False)
-    origin: str = ""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -178,38 +165,6 @@ class Endpoint:
         return text.replace(secret, "[key]") if secret else text
 
 
-def find_key(url: str) -> Key:
-    """The key for a server: from the environment, else from the system's keyring, else none."""
-    for name in KEYS:
-        if secret := os.environ.get(name, "").strip():
-            return _sound(Key(secret, name))
-    return _sound(Key(_kept(host_of(url)), "the system's keyring"))
-
-
-def _kept(host: str) -> str:
-    try:
-        import keyring
-        from keyring.errors import KeyringError
-    except ImportError:
-        return ""
-    try:
-        return keyring.get_password(SERVICE, host) or ""
-    except KeyringError:
-        return ""  # a locked keyring is as good as none; the server says when it needs a key
-
-
-def _sound(key: Key) -> Key:
-    """Nothing that could end a header and begin another."""
-    if not key.secret:
-        return Key()
-    if not key.secret.isascii() or not key.secret.isprintable():
-        raise EndpointError(
-            f"The key in {key.origin} holds characters that no key has.",
-            hint="Copy it again, without line breaks.",
-        )
-    return key
-
-
 def address(url: str) -> str:
     """Where requests go: `http://host`, `https://host/v1` and the whole path all name it."""
     try:
@@ -229,11 +184,6 @@ def address(url: str) -> str:
         )
     path = parts.path.rstrip("/").removesuffix(PATH) or "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}{PATH}"
-
-
-def host_of(url: str) -> str:
-    """The server's name and port, as people and the keyring know it."""
-    return urllib.parse.urlsplit(url.strip()).netloc.rpartition("@")[2]
 
 
 def _refuse_open_wire(url: str, key: Key) -> None:

@@ -69,16 +69,21 @@ def _refuse_unusable(order: Order) -> None:
         raise DataError(f"{order.output} does not end in .jsonl.", hint="Rows are written as that.")
     if not order.output.parent.is_dir():
         raise DataError(f"There is no folder {order.output.parent}.", hint="Make it first.")
-    if order.max_usd is not None and order.prices is None:
+    _refuse_unknown_cost(order)
+
+
+def _refuse_unknown_cost(order: Order) -> None:
+    prices = (order.usd_per_million_input, order.usd_per_million_output)
+    if None in prices and (order.max_usd is not None or prices != (None, None)):
         raise CoreError(
-            "A limit in US dollars needs prices.",
+            "The cost needs both prices, of tokens read and of tokens written.",
             hint="Give --usd-per-million-input and --usd-per-million-output.",
         )
 
 
 def _settings(order: Order, writer: Writer, digest: str) -> dict[str, Any]:
     """What the rows depend on; a later call must have the same."""
-    names = {"format", "columns", "shown", "per_request", "longest", "temperature", "seed"}
+    names = {"format", "columns", "examples", "per_request", "max_tokens", "temperature", "seed"}
     kept = order.model_dump(mode="json", include=names)
     return {"model": writer.name, "seeds": digest, **kept, "prompts": digest_of_prompts()}
 
@@ -128,7 +133,7 @@ class _Work:
         order, ledger = self._order, self._ledger
         if len(ledger.rows) >= order.rows or asked(order, ledger) >= order.most:
             raise _Enough
-        if order.max_usd is None or order.prices is None:
+        if order.max_usd is None:
             return
         if ledger.tally.uncounted:
             raise EndpointError(
@@ -136,7 +141,9 @@ class _Work:
                 "US dollars can be kept.",
                 hint="Go on without --max-usd; --max-rows limits the work too.",
             )
-        if _spent(order, ledger, *ledger.tally.largest) > order.max_usd:
+        tally, (asked_more, said_more) = ledger.tally, ledger.tally.largest
+        cost = order.cost(tally.input_tokens + asked_more, tally.output_tokens + said_more)
+        if cost is not None and cost > order.max_usd:
             raise _Enough  # one more like the largest so far could go beyond
 
 
@@ -158,13 +165,8 @@ def progress_of(order: Order, ledger: Ledger) -> Progress:
 
 def _usd(order: Order, ledger: Ledger) -> float | None:
     """What was spent; None where nobody knows."""
-    return None if order.prices is None or ledger.tally.uncounted else _spent(order, ledger)
-
-
-def _spent(order: Order, ledger: Ledger, more_input: int = 0, more_output: int = 0) -> float:
-    assert order.prices is not None
     tally = ledger.tally
-    return order.prices.of(tally.input_tokens + more_input, tally.output_tokens + more_output)
+    return None if tally.uncounted else order.cost(tally.input_tokens, tally.output_tokens)
 
 
 def _finish(order: Order, writer: Writer, ledger: Ledger, warnings: tuple[str, ...]) -> Made:

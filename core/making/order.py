@@ -11,42 +11,55 @@ from pydantic import Field
 from core.value import Value
 
 
-class Prices(Value):
-    """US dollars for a million tokens."""
-
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
-
-    def of(self, input_tokens: int, output_tokens: int) -> float:
-        """What these tokens cost."""
-        return (input_tokens * self.input + output_tokens * self.output) / 1_000_000
-
-
 class Order(Value):
     """How many rows are wanted, of what, and what may be spent on them."""
 
     seeds: Path
     output: Path
-    rows: int = Field(100, ge=1)
     format: str = "auto"
     columns: dict[str, str] = Field({})
-    shown: int = Field(3, ge=1, le=20)
-    """Seeds that a request shows as examples."""
-    per_request: int = Field(3, ge=1, le=50)
-    """Rows that one request asks for."""
-    longest: int = Field(1024, ge=16)
-    """Tokens of a reply at most."""
-    temperature: float = Field(0.8, ge=0, le=2)
-    seed: int = 42
-    prices: Prices | None = None
-    max_usd: float | None = Field(None, gt=0)
-    max_rows: int | None = Field(None, ge=1)
-    """Rows that are asked for at most, rejected ones included."""
+    rows: int = Field(100, ge=1, title="Rows", description="Rows that are wanted.")
+    examples: int = Field(
+        3, ge=1, le=20, title="Examples", description="Seeds that a request shows as examples."
+    )
+    per_request: int = Field(
+        3, ge=1, le=50, title="Rows per request", description="Rows that one request asks for."
+    )
+    max_tokens: int = Field(
+        1024, ge=16, title="Tokens of a reply", description="Where a reply is cut off."
+    )
+    temperature: float = Field(
+        0.8, ge=0, le=2, title="Temperature",
+        description="More makes rows differ more; 0 is always the likeliest text.",
+    )  # fmt: skip
+    seed: int = Field(42, title="Seed", description="Another number is another draw.")
+    usd_per_million_input: float | None = Field(
+        None, ge=0, title="Price of tokens read",
+        description="US dollars for a million tokens of requests. Empty: not known.",
+    )  # fmt: skip
+    usd_per_million_output: float | None = Field(
+        None, ge=0, title="Price of tokens written",
+        description="US dollars for a million tokens of replies. Empty: not known.",
+    )  # fmt: skip
+    max_usd: float | None = Field(
+        None, gt=0, title="Spend at most", description="US dollars; needs prices. Empty: no limit."
+    )
+    max_rows: int | None = Field(
+        None, ge=1, title="Ask for at most",
+        description="Rows asked for, rejected ones included. Empty: four times the rows.",
+    )  # fmt: skip
 
     @property
     def most(self) -> int:
         """Rows that are asked for at most: a writer that cannot do it must come to an end."""
         return self.max_rows or max(20, 4 * self.rows)
+
+    def cost(self, input_tokens: int, output_tokens: int) -> float | None:
+        """What these tokens cost in US dollars; None without prices."""
+        asked, said = self.usd_per_million_input, self.usd_per_million_output
+        if asked is None or said is None:
+            return None
+        return (input_tokens * asked + output_tokens * said) / 1_000_000
 
 
 class Prompt(Value):

@@ -99,7 +99,7 @@ class Rows:
     def prompt(self, number: int) -> Prompt:
         """Some examples by chance, and the wish for more."""
         order, lot = self._order, _lot(self._order.seed, number)
-        shown = lot.sample(self._usable, min(order.shown, len(self._usable)))
+        shown = lot.sample(self._usable, min(order.examples, len(self._usable)))
         text = _LIKE.format(
             shown=len(shown),
             instructions=f"\nIts instructions: {self.system[:CLIPPED]}" if self.system else "",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from core.errors import CoreError
-from core.making.endpoint import Endpoint, find_key
+from core.making.endpoint import Endpoint
+from core.making.keys import find_key
 from core.making.local import Local
 from core.making.order import Order, Writer
 from core.value import Value
@@ -14,14 +15,19 @@ from core.value import Value
 class Source(Value):
     """Where the writing model is; never with a key in it."""
 
-    model: str = ""
-    """On this computer: `starter`, a folder or a Hub id."""
-    endpoint: str = ""
-    """Or the address of a server,"""
-    remote_model: str = ""
-    """and what it calls the model."""
-    timeout: float = Field(120.0, gt=0, le=3600)
-    """Seconds to wait for an answer of the server."""
+    model: str = Field(
+        "", title="Model", description="On this computer: starter, a folder or a Hub id."
+    )
+    endpoint: str = Field(
+        "", title="Address", description="A server that speaks like OpenAI's, such as .../v1."
+    )
+    remote_model: str = Field(
+        "", title="Name of the model", description="What the server calls the model."
+    )
+    timeout: float = Field(
+        120, gt=0, le=3600, title="Patience",
+        description="Seconds to wait for an answer of the server.",
+    )  # fmt: skip
 
 
 def open_writer(source: Source, order: Order) -> Writer:
@@ -32,14 +38,14 @@ def open_writer(source: Source, order: Order) -> Writer:
             hint="Give either --model, or --endpoint with --remote-model.",
         )
     if source.model:
-        return Local(source.model, longest=order.longest, temperature=order.temperature)
+        return Local(source.model, longest=order.max_tokens, temperature=order.temperature)
     if not source.remote_model:
         raise CoreError("--remote-model is missing.", hint="Say what the server calls the model.")
     return Endpoint(
         source.endpoint,
         source.remote_model,
         key=find_key(source.endpoint),
-        longest=order.longest,
+        longest=order.max_tokens,
         temperature=order.temperature,
         timeout=source.timeout,
     )

@@ -21,6 +21,7 @@ from core.dataset import inspect_data
 from core.jsonl import write_rows
 from core.making import endpoint
 from core.making.endpoint import address
+from core.making.keys import KEYS, SERVICE, host_of
 from core.making.ledger import part_of, state_of
 from core.making.order import Order
 from core.making.prompts import PASSAGE, SHORTEST, passages
@@ -35,7 +36,7 @@ ONE_REQUEST = 0.2
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "PAUSES", (0.0, 0.0, 0.0))
-    for name in endpoint.KEYS:
+    for name in KEYS:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -419,9 +420,9 @@ def test_the_share_of_made_rows_decides_how_grave_it_is(
         (("--endpoint", "ftp://x", "--remote-model", "m"), "no address of the web"),
         (("--endpoint", "http://u:p@x", "--remote-model", "m"), "more than an address"),
         (("--endpoint", "http://x", "--remote-model", "m", "--rows", 0), "--rows"),
-        (("--endpoint", "http://x", "--remote-model", "m", "--max-usd", 1), "needs prices"),
+        (("--endpoint", "http://x", "--remote-model", "m", "--max-usd", 1), "needs both prices"),
         (("--endpoint", "http://x", "--remote-model", "m", "--usd-per-million-input", 1),
-         "One price is missing"),
+         "needs both prices"),
         (("--model", "nowhere"), "nowhere"),
     ],
 )  # fmt: skip
@@ -442,6 +443,26 @@ def test_a_key_does_not_cross_the_network_in_the_clear(
     assert status == 2
     assert "unencrypted" in err
     assert KEY not in err
+
+
+def test_the_keyring_is_asked_where_no_variable_is_set(
+    seeds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in package, as the real one asks the system, which a test must not."""
+    package = tmp_path / "packages" / "keyring"
+    package.mkdir(parents=True)
+    (package / "errors.py").write_text("class KeyringError(Exception): ...\n")
+    (package / "__init__.py").write_text(
+        "import os\ndef get_password(service, user):\n"
+        f"    return {KEY!r} if f'{{service}} {{user}}' == os.environ['WANTED'] else None\n"
+    )
+    monkeypatch.syspath_prepend(package.parent)
+    with serve(always) as server:
+        monkeypatch.setenv("WANTED", f"{SERVICE} {host_of(server.url)}")
+        make(capsys, seeds, server, "--rows", 1)
+    for name in ("keyring", "keyring.errors"):
+        del sys.modules[name]
+    assert server.keys == [f"Bearer {KEY}"]
 
 
 @pytest.mark.parametrize(
