@@ -20,7 +20,7 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
-value
+value child
 errors
 numbers events places yamls
 machine weights hub_wire

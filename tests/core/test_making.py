@@ -18,13 +18,16 @@ import pytest
 from core import cli
 from core.checkup import examine
 from core.dataset import inspect_data
+from core.errors import CoreError
 from core.jsonl import write_rows
 from core.making import endpoint
 from core.making.endpoint import address
+from core.making.job import Job, Making
 from core.making.keys import KEYS, SERVICE, host_of
 from core.making.ledger import part_of, state_of
 from core.making.order import Order
 from core.making.prompts import PASSAGE, SHORTEST, passages
+from core.making.source import Source
 from tests.core.planted import clean
 from tests.core.writer_server import KEY, Answer, Said, Server, rows, serve
 
@@ -339,6 +342,33 @@ def _until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_window_lets_a_process_make_rows(seeds: Path) -> None:
+    order = Order(seeds=seeds, output=seeds.with_name("out.jsonl"), rows=4, per_request=2)
+
+    def slow(number: int, _: Said) -> Answer:
+        return new_rows(number) if number == 0 else Answer(stall=True)
+
+    with serve(slow) as server:
+        job = Job(order=order, source=Source(endpoint=server.url, remote_model="big"))
+        making = Making(job, KEY)
+        kept = []
+        for progress in making.progress():
+            kept.append(progress.kept)
+            if progress.kept:
+                making.cancel()
+        assert (kept, making.made) == ([0, 2], None)
+        server.answer = always
+        making = Making(job, KEY)
+        kept = [progress.kept for progress in making.progress()]
+        assert set(server.keys) == {f"Bearer {KEY}"}
+        order = order.model_copy(update={"output": seeds})
+        with pytest.raises(CoreError, match="exists already"):
+            list(Making(job.model_copy(update={"order": order})).progress())
+    assert kept == [2, 4]
+    assert making.made is not None
+    assert (making.made.outcome, making.made.rows) == ("finished", 4)
 
 
 def test_other_settings_do_not_go_on(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
