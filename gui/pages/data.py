@@ -21,6 +21,7 @@ from gui.columns import ColumnsEditor, peek_columns
 from gui.doctor import Doctor
 from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
+from gui.make_card import MakeCard
 from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
 from gui.parts import Disclosure, Pile
@@ -81,6 +82,8 @@ class DataPage(Page):
         self.split = SplitCard(self.session, self.doctor)
         self.split.browse.clicked.connect(self._browse_heldout)
         self.body.addWidget(self.split)
+        self.making = MakeCard(self.session)
+        self.body.addWidget(self.making)
         self.preview = PreviewCard(self.session)
         self.body.addWidget(self.preview)
         self.body.addStretch(1)
@@ -131,6 +134,7 @@ class DataPage(Page):
         self.busy.setVisible(self.session.reading)
         self._show_format(recipe, facts)
         self.split.refresh()
+        self.making.setVisible(bool(recipe.data.path))
         self.preview.refresh()
 
     def _facts(self) -> DataFacts | None:
