@@ -14,6 +14,7 @@ from core.describe import data_lines
 from core.doctor import Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError, RecipeError
 from core.hub_spec import as_spec, located, read_spec
+from core.make_command import make_options, make_rows
 from core.mending import Change, mend, record_of
 from core.parting import part
 from core.recipe import Recipe, parse
@@ -295,5 +296,6 @@ _TABLE: dict[str, tuple[Callable[[Namespace, Terminal], int], _Options, str]] = 
     "preview": (_preview, _preview_options, "rows as a model learns them, token by token"),
     "fix": (_fix, _fix_options, "a mended copy, with a record of what was changed"),
     "split": (_split, _split_options, "rows to learn from and rows to measure on, without leaks"),
+    "make": (make_rows, make_options, "new rows like these, or about documents, by a model"),
     "overlap": (_overlap, _overlap_options, "passages of another file that stand in this one"),
 }

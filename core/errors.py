@@ -7,6 +7,7 @@ CoreError
 ├── DataError        a dataset cannot be read                (has .problems)
 ├── HardwareError    this machine cannot do it
 ├── HubError         the Hub cannot be reached or refuses
+├── EndpointError    a server with a model cannot be reached or refuses
 └── RunError         a run directory or its engine is not usable
 """
 
@@ -79,6 +80,10 @@ class HardwareError(CoreError):
 
 class HubError(CoreError):
     """The Hub cannot be reached, or refuses."""
+
+
+class EndpointError(CoreError):
+    """A server with a model cannot be reached, or refuses."""
 
 
 class RunError(CoreError):

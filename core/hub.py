@@ -8,16 +8,16 @@ fetch.folder                              # the model's folder, None when it was
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from core.child import Child, decode, last_line
 from core.errors import HubError
 from core.hub_spec import HubSpec
 from core.value import Value
@@ -74,11 +74,11 @@ def _asked(wanted: str, *arguments: str) -> Any:
     except subprocess.TimeoutExpired as error:
         raise HubError("The Hub did not answer.", hint="Try again later.") from error
     for line in done.stdout.splitlines():
-        answer = _decode(line)
+        answer = decode(line)
         _raise_error(answer)
         if wanted in answer:
             return answer[wanted]
-    raise _unexpected(done.stderr)
+    raise _unexpected(last_line(done.stderr))
 
 
 def fetch(model_id: str, token: str = "") -> Fetch:
@@ -99,48 +99,28 @@ class Fetch:
         """What is downloaded: a model, or a dataset by its whole name."""
         self.folder: Path | None = None
         """Where it lies, once it is complete."""
-        self.cancelled = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._process = subprocess.Popen(
-            fetch_command(job, model_id),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=_environment(token),
-        )
+        self._child = Child(fetch_command(job, model_id), _environment(token))
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was called off."""
+        return self._child.cancelled
 
     def progress(self) -> Iterator[FetchProgress]:
         """Progress until the end; ends quietly when cancelled. Raises HubError on failure."""
-        assert self._process.stdout is not None
-        try:
-            for line in self._process.stdout:
-                answer = _decode(line)
+        with closing(self._child.said()) as said:
+            for answer in said:
                 _raise_error(answer)
                 if "folder" in answer:
                     self.folder = Path(answer["folder"])
                 elif "done" in answer:
                     yield FetchProgress.model_validate(answer)
-            self._process.wait()
-            if self.folder is None and not self.cancelled:
-                self._errors.seek(0)
-                raise _unexpected(self._errors.read())
-        finally:
-            self._close()
+        if self.folder is None and not self.cancelled:
+            raise _unexpected(self._child.complaint)
 
     def cancel(self) -> None:
         """End the download; safe from any thread and at any time."""
-        self.cancelled = True
-        if self._process.poll() is None:
-            self._process.terminate()
-
-    def _close(self) -> None:
-        """A listener that goes away takes the download with it."""
-        if self._process.poll() is None:
-            self._process.terminate()
-        self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
-        self._errors.close()
+        self._child.cancel()
 
     def __enter__(self) -> Fetch:
         return self
@@ -151,8 +131,8 @@ class Fetch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.cancelled = True
-        self._close()
+        self._child.cancel()
+        self._child.close()
 
 
 def _environment(token: str) -> dict[str, str]:
@@ -161,22 +141,13 @@ def _environment(token: str) -> dict[str, str]:
     return {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
 
 
-def _decode(line: bytes) -> dict[str, Any]:
-    try:
-        answer = json.loads(line)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
 def _raise_error(answer: dict[str, Any]) -> None:
     if "error" in answer:
         raise HubError(str(answer["error"]), hint=str(answer.get("hint", "")))
 
 
-def _unexpected(output: bytes) -> HubError:
-    lines = output.decode(errors="replace").strip().splitlines()
-    last = f" ({lines[-1][:200]})" if lines else ""
+def _unexpected(complaint: str) -> HubError:
+    last = f" ({complaint})" if complaint else ""
     return HubError(
         f"The download process ended unexpectedly{last}.",
         hint="Try again; what was downloaded so far is kept.",

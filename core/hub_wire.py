@@ -62,7 +62,7 @@ class Wire:
     def __init__(self, token: str = "") -> None:
         self._endpoint = endpoint()
         self._token = token
-        secure = urllib.request.HTTPSHandler(context=_certificates())
+        secure = urllib.request.HTTPSHandler(context=certificates())
         self._opener = urllib.request.build_opener(_Redirect, secure)
 
     def ask(self, path: str, about: str, **query: str | list[str]) -> Any:
@@ -101,7 +101,7 @@ class Wire:
         return answer
 
 
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """The system's own store of certificates, companies' and schools' included."""
     try:
         from truststore import SSLContext

@@ -20,7 +20,7 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
-value sizing
+value sizing child
 errors
 numbers events places yamls
 machine weights hub_wire
@@ -50,11 +50,13 @@ hub_data
 fetch_shape
 fetch
 asking
+making
 launch
 exact
 terminal
 describe plan_text watch
 plan_page
+make_command
 commands data_commands
 preflight
 planning

@@ -17,6 +17,7 @@ from core.doctor.same_answers import SameAnswers
 from core.doctor.secrets import Secrets
 from core.doctor.size import verdict
 from core.doctor.spaces import Spaces
+from core.doctor.synthetic import Synthetic
 from core.doctor.system_prompts import SystemPrompts
 
 CHECKS: tuple[type[Check], ...] = (
@@ -35,6 +36,7 @@ CHECKS: tuple[type[Check], ...] = (
     Languages,
     Lengths,
     Balance,
+    Synthetic,
     Spaces,
 )
 """Every check, the gravest first; the doctor's findings come in this order."""
@@ -46,6 +48,7 @@ __all__ = [
     "Contamination",
     "Leakage",
     "Seen",
+    "Synthetic",
     "usual_category",
     "verdict",
 ]

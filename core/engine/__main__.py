@@ -1,5 +1,6 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
-`trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few.
+`trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
+`write REQUEST REPLY` lets a model write.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
             return trace(Path(request), Path(reply))
         case ["measure", request, reply]:
             return measure(Path(request), Path(reply))
+        case ["write", request, reply]:
+            return write(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -125,6 +128,18 @@ def measure(request: Path, reply: Path) -> int:
         return measure(asked.recipe, asked.settings, reply.parent)
 
     return _answer(reply, take)
+
+
+def write(request: Path, reply: Path) -> int:
+    """Write a Written, or {"error", "hint"}, as JSON to `reply`, and replies to their own file."""
+
+    def say() -> Value:
+        from core.engine import writing
+        from core.making.local import Writing
+
+        return writing.write(Writing.model_validate_json(request.read_bytes()))
+
+    return _answer(reply, say)
 
 
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:

@@ -22,6 +22,7 @@ from gui.doctor_card import DoctorCard
 from gui.drop_zone import DropZone
 from gui.files import ask_dataset
 from gui.hub_data import HubDataCard
+from gui.make_card import MakeCard
 from gui.mix_card import MixCard
 from gui.origin_notice import OriginNotice
 from gui.pages.base import Page
@@ -86,6 +87,8 @@ class DataPage(Page):
         self.body.addWidget(self.split)
         self.mix = MixCard(self.session)
         self.body.addWidget(self.mix)
+        self.making = MakeCard(self.session)
+        self.body.addWidget(self.making)
         self.preview = PreviewCard(self.session)
         self.body.addWidget(self.preview)
         self.body.addStretch(1)
@@ -133,6 +136,7 @@ class DataPage(Page):
         self.split.refresh()
         self.mix.setVisible(bool(recipe.data.path))
         self.mix.show_plan(recipe, plan)
+        self.making.setVisible(bool(recipe.data.path))
         self.preview.refresh()
 
     def _facts(self) -> DataFacts | None:

@@ -115,6 +115,11 @@ def _imbalance(rows: list[Row]) -> list[int]:
     return [10]
 
 
+def _synthetic(rows: list[Row]) -> list[int]:
+    rows[9]["source"] = "synthetic"
+    return [10]
+
+
 def _system_prompts(rows: list[Row]) -> list[int]:
     for place, row in enumerate(rows):
         row["system"] = "You are brief." if place != 9 else "You are a pirate."
@@ -184,6 +189,7 @@ DEFECTS: tuple[Defect, ...] = (
     Defect("languages", _foreign, mendable=False),
     Defect("length_outliers", _lengths, mendable=False),
     Defect("imbalance", _imbalance, mendable=False),
+    Defect("synthetic", _synthetic, mendable=False),
     Defect("json_answers", _json_answers),
     Defect("spaces", _added(" ", "\n\n")),
     Defect("system_prompts", _system_prompts, mendable=False),
