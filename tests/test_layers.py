@@ -44,7 +44,8 @@ plan
 whatif offers rundir hub hub_wire
 fetch_shape
 fetch
-asking
+answering
+asking ranking
 launch
 exact
 terminal
@@ -52,7 +53,7 @@ describe plan_text watch
 plan_page
 commands data_commands
 preflight
-planning
+planning judging
 cli
 __main__
 """

@@ -1,5 +1,6 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
-`trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few.
+`trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
+`answers REQUEST REPLY` lets models answer prompts.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
             return trace(Path(request), Path(reply))
         case ["measure", request, reply]:
             return measure(Path(request), Path(reply))
+        case ["answers", request, reply]:
+            return answers(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -125,6 +128,20 @@ def measure(request: Path, reply: Path) -> int:
         return measure(asked.recipe, asked.settings, reply.parent)
 
     return _answer(reply, take)
+
+
+def answers(request: Path, reply: Path) -> int:
+    """Write Answers, or {"error", "hint"}, as JSON to `reply`; tells beside it how far it is."""
+
+    def make() -> Value:
+        from core.answering import Request as Asked
+        from core.asking import tell_progress
+        from core.engine.speak import speak
+
+        asked = Asked.model_validate_json(request.read_bytes())
+        return speak(asked, lambda done, total: tell_progress(reply, done, total))
+
+    return _answer(reply, make)
 
 
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:
