@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
-from core.dataset import Example, question_side, read_examples
+from core.choices import Data
+from core.dataset import Example, question_side, read_examples, split
 from core.errors import CoreError, DataError, RunError
 from core.formats import Message
 from core.jsonl import whole_text
@@ -102,11 +103,22 @@ def as_it_is(model: str, sampling: Sampling) -> Speaker:
 
 def result_of(run: RunDir, sampling: Sampling) -> Speaker:
     """What a run has made. Raises RunError while there is nothing."""
-    if not run.adapter.is_dir() and not run.model.is_dir():
+    if not _has_result(run):
         raise RunError(
             f"{run.root.name} has no result yet.", hint="Choose a finished run, or wait for it."
         )
     return Speaker(name=run.root.name, run=str(run.root), sampling=sampling)
+
+
+def _has_result(run: RunDir) -> bool:
+    return run.adapter.is_dir() or run.model.is_dir()
+
+
+def results(home: Path) -> list[RunDir]:
+    """Runs below `home` that have made something, newest first."""
+    roots = sorted(home.iterdir(), reverse=True) if home.is_dir() else []
+    runs = (RunDir(root) for root in roots if (root / "events.jsonl").is_file())
+    return [run for run in runs if _has_result(run)]
 
 
 def draws(speakers: Sequence[Speaker]) -> tuple[Speaker, ...]:
@@ -156,6 +168,20 @@ def prompts_of(
             return bare
         raise
     return _some(questions(examples), path)
+
+
+def prompts_in(data: Data, seed: int, *, heldout: bool) -> tuple[Prompt, ...]:
+    """The questions of a recipe's dataset, or of the rows it keeps out. Raises DataError."""
+    if not data.path:
+        raise DataError("No dataset is chosen.", hint="Choose one on Data, or type prompts.")
+    how: dict[str, Any] = {"format": data.format, "columns": data.columns}
+    if not heldout or data.heldout:
+        return prompts_of(Path(data.heldout if heldout else data.path), **how)
+    examples, _ = read_examples(Path(data.path), **how)
+    kept = questions(split(examples, data.heldout_share, seed)[1])
+    if not kept:
+        raise DataError("No rows are held out.", hint="Hold some out on Data, or take all rows.")
+    return kept
 
 
 def drawn(prompts: Sequence[Prompt], count: int, seed: int) -> tuple[Prompt, ...]:

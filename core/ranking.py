@@ -301,6 +301,36 @@ class Ranking:
                 yield self.pairs[place].prompt, second, first
 
 
+class Kept(Value):
+    """A session on disk in one line; without pairs when it cannot be read."""
+
+    file: Path
+    made: float
+    judged: int = 0
+    pairs: int = 0
+
+
+def sessions(home: Path, most: int) -> list[Kept]:
+    """The newest sessions below `home`."""
+    files = [path for path in home.glob("*.jsonl") if path.is_file()]
+    newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)[:most]
+    return [_kept(path) for path in newest]
+
+
+def _kept(file: Path) -> Kept:
+    try:
+        found = Ranking.open(file)
+    except DataError:
+        return Kept(file=file, made=file.stat().st_mtime)
+    return Kept(file=file, made=found.head.made, judged=found.judged, pairs=len(found.pairs))
+
+
+def free_file(folder: Path, stem: str, ending: str) -> Path:
+    """A name that nothing has yet, numbered if need be."""
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := folder / f"{name}{ending}").exists())
+
+
 def chance(wins: int, losses: int) -> float:
     """How often fair coins fall at least as one-sidedly: the two-sided sign test."""
     tosses = wins + losses

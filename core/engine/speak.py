@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from core import durable, models
@@ -202,6 +201,8 @@ def _trained(run: RunDir) -> Voice:
     recipe = run.load_recipe()
     if result == run.model:
         return _untrained(result)
+    from peft import PeftModel  # slow to load, and not always needed
+
     base = open_weights(models.resolve(recipe.model), *_place(), recipe.adaptation.quantisation())
     return Voice(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))
 
