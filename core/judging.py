@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core import launch, models, places
+from core import models, places
 from core.answering import (
     Request,
     Sampling,
@@ -23,6 +23,7 @@ from core.copies import stem_of
 from core.errors import CoreError
 from core.ranking import LIKELY, Ranking, Summary, Verdict
 from core.terminal import Terminal, side_by_side, table
+from core.watch import watch_answers
 
 _KEYS: dict[str, Verdict] = {"1": "first", "2": "second", "t": "tie", "0": "tie", "s": "skip"}
 _ASK = "1 or 2: the better one, t tie, s skip, u undo, q stop here: "
@@ -104,7 +105,7 @@ def _opened(arguments: Namespace, session: Path, target: Path, terminal: Termina
     found = prompts_of(Path(arguments.prompts).expanduser())
     request = Request(speakers=speakers, prompts=drawn(found, arguments.rows, arguments.seed))
     terminal.note(f"Making answers to {len(request.prompts):,} prompts; this may take minutes.")
-    return Ranking.create(session, request, launch.answer(request), arguments.seed)
+    return Ranking.create(session, request, watch_answers(request), arguments.seed)
 
 
 def _speakers(arguments: Namespace) -> tuple[Speaker, ...]:

@@ -35,7 +35,8 @@ from core.answering import (
     typed,
 )
 from core.checkup import Heed
-from core.errors import CoreError
+from core.errors import CoreError, RunError
+from core.numbers import percent
 from core.places import rankings_home, runs_home
 from core.ranking import Kept, Ranking, free_file, sessions
 from core.rundir import RunDir
@@ -44,6 +45,7 @@ from gui.errand import Errand
 from gui.fields import Choice, Field, Lines, make_field
 from gui.parts import Disclosure
 from gui.rate_edit import WholeEdit
+from gui.runner import Runner
 from gui.session import Session
 from gui.text import plain
 from gui.widgets import Card, Notice, PlainLabel, PrimaryButton, QuietButton, row
@@ -151,11 +153,11 @@ class RankSetup(Card):
     ready = Signal(object)
     """A ranking can be judged (Ranking)."""
 
-    def __init__(self, session: Session, run: Callable[[], RunDir | None]) -> None:
+    def __init__(self, session: Session, runner: Runner) -> None:
         super().__init__("What is compared")
-        self.session, self._run = session, run
+        self.session, self.runner = session, runner
         self.errand = Errand(self)
-        self.errand.moved.connect(self.refresh)
+        self.errand.moved.connect(self._draw_progress)
         self._build()
         self.source.currentIndexChanged.connect(lambda _: self.refresh())
         self.begin.clicked.connect(self.make)
@@ -195,8 +197,9 @@ class RankSetup(Card):
         self.bar.setAccessibleName("Answers made")
         self.trouble = Notice("bad")
         self.trouble.hide()
+        self.status = PlainLabel("", "small")
         self.body.addLayout(row(self.begin, self.stop))
-        self.add(self.bar, self.trouble)
+        self.add(self.status, self.bar, self.trouble)
         self.earlier, self.open = Choice(), QuietButton("Open", "folder-open")
         self.past = self._line("Earlier rankings", self.earlier, self.open)
         self.past.hide()
@@ -227,14 +230,22 @@ class RankSetup(Card):
 
     def refresh(self) -> None:
         """Draw what can be chosen now, and how far the answers are."""
-        busy = self.errand.busy
-        self.models.offer(self.session.recipe.model, results(runs_home()), self._run())
+        self.models.offer(self.session.recipe.model, results(runs_home()), self.runner.run)
         self.typed.setVisible(self.source.currentData() == TYPED)
+        self._draw_progress()
+
+    def _draw_progress(self) -> None:
+        busy, done = self.errand.busy, self.errand.rows
         self.begin.setVisible(not busy)
-        self.stop.setVisible(busy)
-        self.bar.setVisible(busy)
-        self.bar.setRange(0, PARTS if self.errand.rows else 0)
-        self.bar.setValue(self.errand.rows)
+        for part in (self.stop, self.bar, self.status):
+            part.setVisible(busy)
+        self.bar.setRange(0, PARTS if done else 0)
+        self.bar.setValue(done)
+        self.status.setText(
+            f"Answers made: {percent(done / PARTS)}"
+            if done
+            else "Loading the models. This takes 10 seconds, and longer for large ones."
+        )
 
     def _offer_earlier(self, kept: list[Kept]) -> None:
         self.earlier.clear()
@@ -252,6 +263,7 @@ class RankSetup(Card):
         """Let the models answer."""
         self.trouble.hide()
         try:
+            self._refuse_second()
             speakers = self.models.speakers(self.form.sampling)
         except CoreError as error:
             self._failed(error)
@@ -264,6 +276,13 @@ class RankSetup(Card):
             self._failed,
         )
         self.stop.setFocus()
+
+    def _refuse_second(self) -> None:
+        if self.runner.alive():
+            raise RunError(
+                "A run is training, and the answers would share this computer's memory with it.",
+                hint="Stop it first, or wait.",
+            )
 
     def _prompts(self) -> Callable[[], tuple[Prompt, ...]]:
         """How the prompts are found, later and elsewhere."""

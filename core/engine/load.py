@@ -13,6 +13,9 @@ from core.errors import HardwareError, ModelError
 from core.recipe import Recipe
 from core.settle import Settings
 
+STORED = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precisions that a file may hold weights in, other than 32 bits."""
+
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's own tokenizer. Raises ModelError."""

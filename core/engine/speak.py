@@ -15,7 +15,7 @@ from core import durable, models
 from core.answering import Answer, Answers, Prompt, Request, Sampling, Speaker
 from core.engine import score
 from core.engine.encode import question
-from core.engine.load import load_tokenizer, open_weights
+from core.engine.load import STORED, load_tokenizer, open_weights
 from core.errors import DataError, ModelError, RunError
 from core.rundir import RunDir
 
@@ -194,16 +194,19 @@ def _untrained(folder: Path) -> Voice:
 
 
 def _trained(run: RunDir) -> Voice:
-    """The result of a run, on the base in the precision it was trained beside."""
+    """The result of a run, in the precision in which the run has scored it."""
     result = run.model if run.model.is_dir() else run.adapter
     if fault := durable.verify(result):
         raise RunError(f"The result of {run.root.name} is damaged: {fault}.", hint="Train again.")
-    recipe = run.load_recipe()
+    device, dtype = _place()
     if result == run.model:
-        return _untrained(result)
+        stored = STORED.get(models.look(result).stored, torch.float32)
+        return Voice(open_weights(result, device, stored), load_tokenizer(result))
     from peft import PeftModel  # slow to load, and not always needed
 
-    base = open_weights(models.resolve(recipe.model), *_place(), recipe.adaptation.quantisation())
+    recipe = run.load_recipe()
+    folder, quantised = models.resolve(recipe.model), recipe.adaptation.quantisation()
+    base = open_weights(folder, device, dtype, quantised)
     return Voice(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))
 
 

@@ -39,7 +39,7 @@ class RankPage(Page):
 
     def build(self) -> None:
         """The three parts of which one is seen."""
-        self.setup = RankSetup(self.session, lambda: self.runner.run)
+        self.setup = RankSetup(self.session, self.runner)
         self.duel, self.outcome = Duel(), RankOutcome(self.session)
         self.trouble = Notice("bad")
         self.trouble.hide()

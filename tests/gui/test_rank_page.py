@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -224,6 +224,16 @@ def test_what_is_missing_is_named(qtbot: QtBot, session: Session, page: RankPage
     setup.models.item(0).setCheckState(Qt.CheckState.Unchecked)
     press(qtbot, setup.begin)
     assert "No model is ticked" in setup.trouble.text()
+
+
+def test_answers_are_not_made_while_a_run_trains(
+    qtbot: QtBot, page: RankPage, live_run: Callable[[], RunDir]
+) -> None:
+    page.runner.open(live_run().root)
+    press(qtbot, page.setup.begin)
+    assert "A run is training" in page.setup.trouble.text()
+    assert not page.setup.errand.busy
+    page.runner.detach()
 
 
 def test_models_are_offered_and_stay_ticked(session: Session, page: RankPage) -> None:
