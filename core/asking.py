@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.draft import Settings
+from core.durable import write_atomically
 from core.errors import CoreError, RunError
 from core.machine import read_machine
 from core.memory.correction import device_name
@@ -41,6 +42,7 @@ reserved in pages that grow, so that little more is reserved than used."""
 WHOLE_MEASUREMENT = 1800.0
 """Seconds: a large model is loaded once, then five steps are taken."""
 _POLL = 0.2
+_PROGRESS = "progress.json"
 _KILLED = -9
 """How a process ends that Linux ends to save the others when memory runs out."""
 
@@ -73,22 +75,43 @@ def ask(
     timeout: float,
     late: RunError,
     meanwhile: Callable[[], None] = lambda: None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Let an engine answer a question. Raises CoreError with its words, Killed, or `late`.
 
-    `meanwhile` is called several times a second; what it raises ends the engine at once.
+    `meanwhile` is called several times a second; what it raises ends the engine at once. `advance`
+    is told how far the engine is, as far as the job tells.
     """
     with tempfile.TemporaryDirectory(prefix="tunesmith-") as folder:
         asked, reply = Path(folder) / "request", Path(folder) / "reply.json"
         asked.write_text(request, encoding="utf-8")
         command = engine_command(job, str(asked), str(reply), *rest)
-        status, said = _run(command, time.monotonic() + timeout, late, meanwhile)
+
+        def look() -> None:
+            meanwhile()
+            if told := _progress(reply):
+                advance(*told)
+
+        status, said = _run(command, time.monotonic() + timeout, late, look)
         if not reply.is_file():
             raise _lost(job, status, said)
         answer: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
     if "error" in answer:
         raise CoreError(answer["error"], hint=answer.get("hint", ""))
     return answer
+
+
+def tell_progress(reply: Path, done: int, total: int) -> None:
+    """Called by an engine: how far it is on the way to this reply."""
+    write_atomically(reply.with_name(_PROGRESS), json.dumps([done, total]))
+
+
+def _progress(reply: Path) -> tuple[int, int] | None:
+    try:
+        done, total = json.loads(reply.with_name(_PROGRESS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return int(done), int(total)
 
 
 def measure(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, data_commands, planning
+from core import __version__, commands, data_commands, judging, planning
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -78,6 +78,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "runs": (commands.runs, _runs, "list runs"),
     "follow": (commands.follow, _one_run, "watch a run"),
     "stop": (commands.stop, _one_run, "save and stop a run"),
+    "rank": (judging.rank, judging.options, "compare answers blind, for preferences to learn from"),
     "fetch": (commands.fetch, _fetch, "download a model or dataset from the Hub"),
 }
 """Each subcommand: what it does, its options, and its line in the help."""

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import psutil
 
-from core import asking
+from core import answering, asking
 from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
 from core.errors import RecipeError, RunError
 from core.events import Event, Failed, Finished, decode
@@ -21,6 +21,9 @@ from core.plan import Plan
 from core.recipe import AnyAdaptation, Recipe
 from core.rundir import RunDir
 from core.tokens import Preview
+
+WHOLE_ANSWERING = 12 * 3600.0
+"""Seconds: many long answers of a large model; whoever waits can call it off."""
 
 
 class Engine:
@@ -178,6 +181,27 @@ def trace(model: Path, adaptation: AnyAdaptation, setup: Setup, timeout: float =
     request = Request(model=model.absolute(), adaptation=adaptation, setup=setup)
     answer = ask("trace", request.model_dump_json(), timeout=timeout, late=late)
     return Traced.model_validate(answer)
+
+
+def answer(
+    request: answering.Request,
+    meanwhile: Callable[[], None] = lambda: None,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+    timeout: float = WHOLE_ANSWERING,
+) -> answering.Answers:
+    """What models say to prompts, made in a child process. Raises CoreError with its words.
+
+    What `meanwhile` raises ends the process at once; `advance` is told how many answers are there.
+    """
+    late = RunError(
+        f"The answers were not there within {timeout:,.0f} seconds.",
+        hint="Ask fewer prompts, or allow shorter answers.",
+    )
+    told = ask(
+        "answers", request.model_dump_json(), timeout=timeout, late=late, meanwhile=meanwhile,
+        advance=advance,
+    )  # fmt: skip
+    return answering.Answers.model_validate(told)
 
 
 def measure(

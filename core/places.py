@@ -44,6 +44,11 @@ def copies_home() -> Path:
     return data_home() / "copies"
 
 
+def rankings_home() -> Path:
+    """Where answers that a person compares are kept, with what was said of them."""
+    return data_home() / "rankings"
+
+
 def models_home() -> Path:
     """Where downloaded models are kept."""
     return data_home() / "models"

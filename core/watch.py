@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core import hub, launch
+from core.answering import Answers, Request
 from core.errors import HubError
 from core.events import Evaluated, Event, Phase, Preflight, Step, Warned
 from core.history import PHASES, History, Outcome, preflight_sentence
@@ -53,6 +54,17 @@ def watch_fetch(download: Fetch) -> Path | None:
             bar.total, bar.n = progress.total, progress.done
             bar.refresh()
     return download.folder
+
+
+def watch_answers(request: Request) -> Answers:
+    """Let models answer, and show how far they are. Raises CoreError."""
+    with _bar(unit="answer") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        return launch.answer(request, advance=advance)
 
 
 def _bar(**looks: Any) -> tqdm[None]:

@@ -70,7 +70,7 @@ def _keys(window: Window) -> None:
     _key(window, "Alt+Right", window.footer.forward.click)
     _key(window, "Ctrl+Return", window.footer.forward.click)
     for number, spec in enumerate(PAGES, 1):
-        _key(window, f"Ctrl+{number}", partial(window.show_page, spec.title))
+        _key(window, f"Ctrl+{number % 10}", partial(window.show_page, spec.title))
 
 
 def _key(window: Window, keys: str, act: Callable[[], object]) -> None:

@@ -49,7 +49,8 @@ offers whatif rundir hub hub_files
 hub_data
 fetch_shape
 fetch
-asking
+answering
+asking ranking
 making
 launch
 exact
@@ -59,7 +60,7 @@ plan_page
 make_command
 commands data_commands
 preflight
-planning
+planning judging
 cli
 __main__
 """

@@ -1,6 +1,6 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
-`write REQUEST REPLY` lets a model write.
+`write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
             return measure(Path(request), Path(reply))
         case ["write", request, reply]:
             return write(Path(request), Path(reply))
+        case ["answers", request, reply]:
+            return answers(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -140,6 +142,20 @@ def write(request: Path, reply: Path) -> int:
         return writing.write(Writing.model_validate_json(request.read_bytes()))
 
     return _answer(reply, say)
+
+
+def answers(request: Path, reply: Path) -> int:
+    """Write Answers, or {"error", "hint"}, as JSON to `reply`; tells beside it how far it is."""
+
+    def make() -> Value:
+        from core.answering import Request as Asked
+        from core.asking import tell_progress
+        from core.engine.speak import speak
+
+        asked = Asked.model_validate_json(request.read_bytes())
+        return speak(asked, lambda done, total: tell_progress(reply, done, total))
+
+    return _answer(reply, make)
 
 
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:

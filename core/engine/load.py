@@ -13,6 +13,9 @@ from core.engine.attention import implementation
 from core.errors import HardwareError, ModelError
 from core.recipe import Recipe
 
+STORED = {"bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precisions that a file may hold weights in, other than 32 bits."""
+
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's own tokenizer. Raises ModelError."""
@@ -41,6 +44,14 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
+    model = open_weights(folder, settings.device, _dtype(recipe, settings), quantisation)
+    if quantisation is not None and settings.device == "cpu":
+        _keep_gradients_right(model)
+    return model
+
+
+def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: Any = None) -> Any:
+    """The model in a folder, every weight from its files. Raises ModelError."""
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -48,10 +59,10 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             trust_remote_code=False,
             local_files_only=True,
             use_safetensors=True,
-            dtype=_dtype(recipe, settings),
+            dtype=dtype,
             quantization_config=quantisation,
             attn_implementation=implementation(config),
-            device_map={"": 0} if settings.device == "cuda" else None,
+            device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError) as error:
@@ -60,8 +71,6 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             hint="Download it again, or choose another model.",
         ) from error
     _refuse_missing(folder, found["missing_keys"])
-    if quantisation is not None and settings.device == "cpu":
-        _keep_gradients_right(model)
     return model
 
 

@@ -22,7 +22,7 @@ from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
 from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
-from core.engine.load import load_model, load_tokenizer
+from core.engine.load import STORED, load_model, load_tokenizer
 from core.engine.prefer import Prefer
 from core.engine.rows import tell_changes
 from core.engine.trainer import Best, Measure, Watch, Watched, pick_best, remembered
@@ -299,7 +299,7 @@ def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str
 
 def _round_as_stored(model: Any, stored: str) -> None:
     """Keep the base's own precision on disk, before scoring, so that what is saved is scored."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(stored)
+    dtype = STORED.get(stored)
     if dtype is not None:
         for parameter in model.parameters():  # not the buffers: rotary frequencies stay in 32 bits
             parameter.data = parameter.data.to(dtype)

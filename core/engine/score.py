@@ -122,6 +122,20 @@ def generate(
     model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[int]], longest: int
 ) -> list[str]:
     """Greedy continuations without special tokens; stops at the model's own end tokens."""
+    made = extend(model, tokenizer, prompts, longest, do_sample=False)
+    replies: list[str] = tokenizer.batch_decode(made, skip_special_tokens=True)
+    return replies
+
+
+def extend(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    longest: int,
+    seed: int | None = None,
+    **how: Any,
+) -> torch.Tensor:
+    """The tokens that follow each prompt, in one batch; `how` is how they are chosen."""
     pad = padding(tokenizer)
     width = max(len(prompt) for prompt in prompts)
     ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=model.device)
@@ -130,15 +144,17 @@ def generate(
     )
     settings = GenerationConfig(
         max_new_tokens=longest,
-        do_sample=False,
         pad_token_id=pad,
         eos_token_id=ends(model, tokenizer),
         use_cache=True,
+        **how,
     )
     with measuring(model):
+        if seed is not None:
+            torch.manual_seed(seed)
         made = model.generate(input_ids=ids, attention_mask=seen, generation_config=settings)
-    replies: list[str] = tokenizer.batch_decode(made[:, width:], skip_special_tokens=True)
-    return replies
+    new: torch.Tensor = made[:, width:]
+    return new
 
 
 def ends(model: Any, tokenizer: PreTrainedTokenizerBase) -> list[int]:

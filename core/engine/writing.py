@@ -13,6 +13,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from core import models
+from core.draft import Settings
 from core.engine.encode import question
 from core.engine.load import load_model, load_tokenizer
 from core.engine.score import ends, measuring, padding
@@ -20,7 +21,6 @@ from core.errors import ModelError
 from core.making.local import Writing, Written
 from core.making.order import Reply
 from core.recipe import Recipe
-from core.settle import Settings
 
 TOGETHER = 8
 """Prompts that are answered at once."""

@@ -34,4 +34,5 @@ PAGES = (
     PageSpec("Review", "gui.pages.review", "ReviewPage"),
     PageSpec("Run", "gui.pages.run", "RunPage", follows_run=True),
     PageSpec("Result", "gui.pages.result", "ResultPage", follows_run=True),
+    PageSpec("Rank", "gui.pages.rank", "RankPage", follows_run=True),
 )
