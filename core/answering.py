@@ -14,6 +14,7 @@ from core.dataset import Example, question_side, read_examples, split
 from core.errors import CoreError, DataError, RunError
 from core.formats import Message
 from core.jsonl import whole_text
+from core.mixing import heldout_rows
 from core.places import expand
 from core.reading import Line, read_rows
 from core.rundir import RunDir
