@@ -23,6 +23,7 @@ import core.engine.run  # noqa: E402
 from core import models  # noqa: E402
 from core.dataset import inspect_data  # noqa: E402
 from core.engine.emit import Voice  # noqa: E402
+from core.engine.imitate import Imitate  # noqa: E402
 from core.engine.recorder import Recorder  # noqa: E402
 from core.engine.trainer import Trainer  # noqa: E402
 from core.engine.wishes import Wishes  # noqa: E402
@@ -190,13 +191,12 @@ def _as_asked(case: Case) -> Iterator[None]:
 
     def arguments(job: Any) -> Any:
         found = usual(job)
-        found.optim = OPTIMIZERS[case.optimizer] or found.optim
-        return found
+        return found | {"optim": OPTIMIZERS[case.optimizer] or found["optim"]}
 
     kernel = KERNELS.get(case.attention)
     attention = sdpa_kernel(kernel) if kernel else contextlib.nullcontext()
     with (
-        mock.patch.object(engine, "Trainer", Measured),
+        mock.patch.object(Imitate, "trainer", Measured),
         mock.patch.object(engine, "_arguments", arguments),
         attention,
     ):

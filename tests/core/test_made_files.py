@@ -82,7 +82,7 @@ def test_a_shipped_dataset_is_mended_in_the_users_folder(home: Path) -> None:
     assert Path(record.copy_path) == home / "copies" / "prompts.fixed-1.jsonl"
     assert origin_of(Path(record.copy_path)) == record
     withdraw(record)
-    assert list((home / "datasets").iterdir()) == []
+    assert list((home / "copies").iterdir()) == []
 
 
 def test_a_copy_changed_by_hand_is_never_deleted(file: Path) -> None:

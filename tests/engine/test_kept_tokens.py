@@ -10,7 +10,8 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 from core.engine import kept_tokens
-from core.engine.encode import prepare_template
+from core.engine.encode import Row, prepare_template
+from core.engine.imitate import Imitate
 from core.engine.kept_tokens import encode_once, make_room
 from core.engine.load import load_tokenizer
 from core.engine.rows import Corpus, gather
@@ -28,8 +29,8 @@ def tokenizer() -> PreTrainedTokenizerBase:
     return found
 
 
-def gathered(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Corpus:
-    return gather(recipe, tokenizer, lambda *_: None, lambda *_: None)
+def gathered(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> Corpus[Row]:
+    return gather(recipe, tokenizer, Imitate.encode, lambda *_: None, lambda *_: None)
 
 
 def entries() -> set[str]:
@@ -50,7 +51,7 @@ def test_the_second_start_encodes_nothing_and_is_the_same(
     assert len(entries()) == 2, "rows to learn from, and rows to measure on"
     refuse_encoding(monkeypatch)
     heard: list[tuple[int, int]] = []
-    again = gather(recipe, tokenizer, lambda *_: None, lambda *at: heard.append(at))
+    again = gather(recipe, tokenizer, Imitate.encode, lambda *_: None, lambda *at: heard.append(at))
     assert again == first
     assert heard[-1] == (40, 40)
     assert type(again.train[0].ids[0]) is int

@@ -156,9 +156,11 @@ def test_a_peak_of_memory_is_seen_and_can_be_forgotten() -> None:
 
 
 def test_another_fault_is_no_answer(recipe: Recipe, tmp_path: Path) -> None:
+    place = tmp_path / "work"
+    place.mkdir()
     with pytest.raises(CoreError, match="No row has anything to learn"):
-        measure(recipe.edit("training.max_length", 16), settings_of(recipe), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        measure(recipe.edit("training.max_length", 16), settings_of(recipe), place)
+    assert list(place.iterdir()) == []
 
 
 # ---- before a run --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.engine.imitate import Imitate
 from core.engine.load import load_tokenizer
 from core.engine.preview import preview
 from core.engine.rows import gather, tell_changes
@@ -30,7 +31,7 @@ def mixed(recipe: Recipe, tmp_path: Path) -> Recipe:
 
 def test_preview_and_training_see_the_same_rows(mixed: Recipe) -> None:
     tokenizer = load_tokenizer(starter())
-    corpus = gather(mixed, tokenizer, lambda *_: None, lambda *_: None)
+    corpus = gather(mixed, tokenizer, Imitate.encode, lambda *_: None, lambda *_: None)
     shown = preview(mixed, rows=100)
     assert len(corpus.train) == shown.tokens.rows == len(shown.rows) == 40
     assert [row.source for row in shown.rows] == [row.source for row in corpus.train]
@@ -64,7 +65,8 @@ def test_data_that_changed_since_the_plan_is_told(mixed: Recipe) -> None:
 
 def test_an_automatic_length_is_the_same_in_preview_and_training(mixed: Recipe) -> None:
     chosen = mixed.edit("training.max_length", None)
-    corpus = gather(chosen, load_tokenizer(starter()), lambda *_: None, lambda *_: None)
+    tokenizer = load_tokenizer(starter())
+    corpus = gather(chosen, tokenizer, Imitate.encode, lambda *_: None, lambda *_: None)
     shown = preview(chosen, rows=1)
     assert corpus.length == shown.tokens.max_length == 128
     assert shown.tokens.cut == 0
