@@ -58,4 +58,7 @@ def _needed(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> BytesNee
 
 
 def _work(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Work:
-    return Work.of(model, adaptation, length=setup.length, recompute=setup.checkpointing)
+    return Work.of(
+        model, adaptation, length=setup.length, recompute=setup.checkpointing,
+        reference=setup.objective == "dpo",
+    )  # fmt: skip

@@ -59,5 +59,8 @@ def token_seconds(
         return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))
     card = card_of(machine)
     length, recompute = settings.max_length, settings.checkpointing
-    work = Work.of(model, recipe.adaptation, length=length, recompute=recompute)
+    work = Work.of(
+        model, recipe.adaptation, length=length, recompute=recompute,
+        reference=recipe.objective.kind == "dpo",
+    )  # fmt: skip
     return 1 / tokens_per_second(work, card) if card else None

@@ -85,7 +85,9 @@ def price_line(option: Option, tokens: int | None) -> str:
     )
 
 
-def offer_lines(offers: Sequence[Option], tokens: int | None) -> Iterator[str]:
+def offer_lines(
+    offers: Sequence[Option], tokens: int | None, *, timed: bool = True
+) -> Iterator[str]:
     """Where else it fits: the fewest GPUs first, then the cheapest."""
     fitting = [option for option in offers if option.fits != "no"]
     chosen = best(fitting)
@@ -94,17 +96,28 @@ def offer_lines(offers: Sequence[Option], tokens: int | None) -> Iterator[str]:
         return
     room = "with room to spare" if chosen.fits == "fits" else "with hardly any room to spare"
     yield f"The fewest and cheapest GPUs {room}: {called(chosen)}. All on which it fits:"
-    yield table(_offer_rows(fitting[:SHOWN], tokens))
+    yield table(_offer_rows(fitting[:SHOWN], tokens, timed=timed))
     if len(fitting) > SHOWN:
         yield f"  ... and {len(fitting) - SHOWN} more; --json lists them."
 
 
-def _offer_rows(offers: Sequence[Option], tokens: int | None) -> Iterator[tuple[str, ...]]:
-    yield "GPU", "memory of each", "", "to spare", "hours", "USD"
+def _offer_rows(
+    offers: Sequence[Option], tokens: int | None, *, timed: bool
+) -> Iterator[tuple[str, ...]]:
+    heads = ("GPU", "memory of each", "", "to spare", "hours", "USD")
+    yield heads if timed else heads[:4]
     for option in offers:
         hours, low, high = priced(option, tokens)
         memory, spare = show_bytes(option.vram_bytes), show_bytes(option.headroom_bytes)
-        yield called(option), memory, option.fits, spare, f"{hours:.2g}", f"{low:.2f}-{high:.2f}"
+        cells = (
+            called(option),
+            memory,
+            option.fits,
+            spare,
+            f"{hours:.2g}",
+            f"{low:.2f}-{high:.2f}",
+        )
+        yield cells if timed else cells[:4]
 
 
 def called(option: Option) -> str:
@@ -119,7 +132,9 @@ def priced(option: Option, tokens: int | None) -> tuple[float, float, float]:
     return hours * millions, option.usd_low * millions, option.usd_high * millions
 
 
-def plan_document(plan: Plan, offers: Sequence[Option] = ()) -> dict[str, Any]:
+def plan_document(
+    plan: Plan, offers: Sequence[Option] = (), *, timed: bool = True
+) -> dict[str, Any]:
     """The plan as plain data, with the keys that scripts rely on."""
     return plan.model_dump(mode="json", exclude={"bill"}) | {
         "memory": _memory(plan.bill) if plan.bill else None,
@@ -127,14 +142,14 @@ def plan_document(plan: Plan, offers: Sequence[Option] = ()) -> dict[str, Any]:
         "total_parameters": plan.parameters,
         "fits": plan.fit != "no" if plan.fit else None,
         "verdict": plan.fit,
-        "gpus": [_offer(option, plan.tokens) for option in offers],
+        "gpus": [_offer(option, plan.tokens, timed=timed) for option in offers],
         "gpus_tokens": plan.tokens or MILLION,
         "ready": plan.ready,
         "steps": plan.settings.steps if plan.settings else None,
     }
 
 
-def _offer(option: Option, tokens: int | None) -> dict[str, Any]:
+def _offer(option: Option, tokens: int | None, *, timed: bool) -> dict[str, Any]:
     hours, low, high = priced(option, tokens)
     return {
         "name": option.name,
@@ -145,9 +160,9 @@ def _offer(option: Option, tokens: int | None) -> dict[str, Any]:
         "verdict": option.fits,
         "needed_bytes": option.needed_bytes,
         "headroom_bytes": option.headroom_bytes,
-        "hours": hours,
-        "cost_usd": (low + high) / 2,
-        "cost_usd_range": [low, high],
+        "hours": hours if timed else None,
+        "cost_usd": (low + high) / 2 if timed else None,
+        "cost_usd_range": [low, high] if timed else None,
     }
 
 

@@ -86,6 +86,11 @@ class Study(NamedTuple):
     setup: Setup
     ways: tuple[Saving, ...] = ()
 
+    @property
+    def timed(self) -> bool:
+        """Whether the time of a step follows from its tokens: generating answers does not."""
+        return self.setup.objective in ("sft", "dpo")
+
 
 def plan(arguments: Namespace, terminal: Terminal) -> int:
     """Tell the plan of a recipe, or of full batches without any data."""
@@ -105,7 +110,7 @@ def plan(arguments: Namespace, terminal: Terminal) -> int:
     if arguments.html:
         write_new(Path(arguments.html), page(study.chosen, made, choice))
         terminal.say(f"Wrote {arguments.html}.")
-    terminal.answer(plan_document(made, choice))
+    terminal.answer(plan_document(made, choice, timed=study.timed))
     return 0
 
 
@@ -136,9 +141,11 @@ def _lines(study: Study, made: Plan, choice: Sequence[Option], *, known: bool) -
     if made.fit == "no":
         yield from _ways(study.ways)
     yield from problem_lines(made.problems)
-    if known:
+    if not study.timed:
+        yield "Time and money are known for SFT and DPO only: others also generate answers."
+    elif known:
         yield price_line(choice[0], made.tokens)
-    yield from offer_lines(choice[known:], made.tokens)
+    yield from offer_lines(choice[known:], made.tokens, timed=study.timed)
     if made.bill and (
         rule := compared(method_of(study.chosen.adaptation), made.parameters, made.needed)
     ):

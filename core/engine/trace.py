@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -44,7 +45,22 @@ def trace(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Trace
         timeline=tuple(Point(event=event, bytes=size) for event, size in plain.timeline),
         seconds=time.perf_counter() - begun,
         versions=versions(),
+        doubt="; ".join(_doubts(config, setup)),
     )
+
+
+def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
+    """What was never compared with measurements on a GPU."""
+    kinds = {
+        "mixtures of experts": any(
+            config.get(name) for name in ("num_experts", "num_local_experts")
+        ),
+        "several GPUs": setup.sharding != "none",
+        "pairs (DPO)": setup.objective == "dpo",
+    }
+    for kind, given in kinds.items():
+        if given:
+            yield f"traces of {kind} were not compared with measurements yet"
 
 
 def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Recorder:

@@ -4,6 +4,7 @@ Arithmetic per token, with N the parameters every token is multiplied with:
 
 * forward 2N, gradients of activations 2N, gradients of weights 2N (full fine-tuning only; those of
   adapters are left out), recomputed forward 2N: Kaplan et al. 2020 (arXiv 2001.08361, section 2.1);
+* one forward more where the model as it was reads every token too (DPO);
 * attention 2 x layers x width x length forward and twice that backward: Chowdhery et al. 2022
   (arXiv 2204.02311, appendix B), halved because a causal kernel skips the upper triangle
   (Dao 2023, arXiv 2307.08691, section 4.1).
@@ -62,6 +63,8 @@ class Work(Value):
     """Tokens that attend to each other."""
     recompute: bool = False
     """Whether activations are computed again in backward (gradient checkpointing)."""
+    reference: bool = False
+    """Whether the model as it was reads every token too (DPO)."""
 
     @classmethod
     def of(
@@ -71,6 +74,7 @@ class Work(Value):
         *,
         length: int,
         recompute: bool = False,
+        reference: bool = False,
     ) -> Work:
         """The work on a model; experts that lie idle are not counted."""
         looked_up = 0 if model.tied else model.vocab * model.hidden
@@ -81,6 +85,7 @@ class Work(Value):
             width=model.heads * model.head_dim,
             length=length,
             recompute=recompute,
+            reference=reference,
         )
 
 
@@ -93,8 +98,9 @@ def method_of(adaptation: Adaptation) -> Method:
 
 def flops_per_token(work: Work) -> int:
     """Floating-point operations for one token of training, recomputed ones included."""
-    matrix_passes = 2 + (work.method == "full") + work.recompute
-    attention_passes = 3 + work.recompute
+    again = work.recompute + work.reference
+    matrix_passes = 2 + (work.method == "full") + again
+    attention_passes = 3 + again
     attention = 2 * work.layers * work.width * work.length
     return 2 * matrix_passes * work.multiplied + attention_passes * attention
 

@@ -14,6 +14,9 @@ from core.value import Value
 SURE = 0.01
 """Relative error of a traced step: 0.04 % in the mean and 0.34 % at worst on published ones."""
 
+UNMEASURED = 0.05
+"""The same where traces equal real steps on a processor and nobody measured on a card yet."""
+
 
 class TracedItem(Value):
     """One kind of memory at the moment of the peak, in bytes as the allocator counts them."""
@@ -53,6 +56,8 @@ class Traced(Value):
     seconds: float
     """Time the trace took, without the import of the libraries."""
     versions: dict[str, str]
+    doubt: str = ""
+    """Why this trace is less sure than others; empty when its like was measured."""
 
     def bill(self, quick: Bill, setup: Setup) -> Bill:
         """The bill of this step; what lies outside of tensors is taken from the quick one."""
@@ -66,8 +71,8 @@ class Traced(Value):
             "total": reserved + quick.context,
             "phase": self.phase,
             "method": "traced",
-            "band": SURE if setup.cuda else quick.band,
-            "note": "" if setup.cuda else quick.note,
+            "band": (UNMEASURED if self.doubt else SURE) if setup.cuda else quick.band,
+            "note": self.doubt if setup.cuda else quick.note,
         }
         return quick.model_copy(update=outside)
 

@@ -86,6 +86,20 @@ def test_tables_for_a_spreadsheet() -> None:
     assert [row["gpu"] for row in listed] == [option.name for option in options]
 
 
+def test_objectives_that_generate_have_no_time_yet(capsys: pytest.CaptureFixture[str]) -> None:
+    words = (*LLAMA, "--gpu", "H100", "--objective")
+    found = document(capsys, *words, "ppo")
+    assert found["gpus"][0]["hours"] is None
+    assert found["memory"]["band"] == 0.15
+    assert "compared with neither" in found["memory"]["note"]
+    _, out, _ = call(capsys, *words, "ppo")
+    assert "Time and money are known for SFT and DPO only" in out
+    pairs, imitated = (
+        document(capsys, *words, kind)["gpus"][0]["hours"] for kind in ("dpo", "sft")
+    )
+    assert pairs > imitated, "the reference reads every token too"
+
+
 def test_what_fits_nowhere_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("plan", "--model", "llama-3.1-405b", "--adapt", "full", "--gpu", "T4")
     _, out, _ = call(capsys, *words)

@@ -380,3 +380,14 @@ def test_the_terminal_traces_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert (quick["method"], traced["method"]) == ("closed-form", "traced")
     assert sum(item["bytes"] for item in traced["items"]) == traced["total_bytes"]
     assert traced["allocated_bytes"] != quick["allocated_bytes"] > 0
+
+
+def test_what_nobody_measured_is_less_sure() -> None:
+    """A trace that was never compared with a card says so in its bill."""
+    small = SMALL | {"model_type": "llama"}
+    quick = estimate(shape_from_config(small), Lora(), Setup(length=64))
+    usual = trace(small, Lora(), Setup(length=64)).bill(quick, Setup(length=64))
+    several = Setup(length=64, sharding="ddp", gpus=2)
+    shared = trace(small, Lora(), several).bill(quick, several)
+    assert (usual.note, shared.note.count("several GPUs")) == ("", 1)
+    assert usual.band < shared.band
