@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.dataset import DataFacts, facts_of, usable
+from core.dataset import DataFacts, Heed, facts_of, no_heed, usable
 from core.doctor import CHECKS, Ask, Check, Seen
 from core.errors import DataError
 from core.findings import DataFinding, Survey, count_rows
@@ -17,13 +17,6 @@ BROKEN = "broken_lines"
 EACH = 256
 """Rows between two reports."""
 _ORDER = ("error", "warning", "note")
-
-Heed = Callable[[int], None]
-"""Told now and then how many rows were seen; what it raises ends the work."""
-
-
-def no_heed(_rows: int) -> None:
-    """Nobody waits."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,26 @@ class DataFacts(Value):
     """Whether nearly all answers are JSON objects or lists."""
     sample: tuple[dict[str, Any], ...] = ()
     """The first rows as they stand in the file, long texts shortened."""
+    whole: bool = True
+    """Whether every row was looked at; else these are figures of the first ones."""
+
+
+Heed = Callable[[int], None]
+"""Told how many rows were seen, now and then; what it raises ends the work."""
+HEEDED = 1000
+"""Rows between two words on how far it is."""
+
+
+def no_heed(_rows: int) -> None:
+    """Nobody waits."""
 
 
 def inspect_data(
-    path: Path, *, format: str = "auto", columns: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    format: str = "auto",
+    columns: Mapping[str, str] | None = None,
+    heed: Heed = no_heed,
 ) -> DataFacts:
     """Recognise a dataset and look at every row of it.
 
@@ -84,12 +100,25 @@ def inspect_data(
     """
     opened = open_rows(Path(path), format, columns)
     survey = Survey(opened.columns, opened.match.mapping)
-    for _ in usable(opened, survey):
-        pass
+    for number, _ in enumerate(usable(opened, survey), 1):
+        if number % HEEDED == 0:
+            heed(number)
     return facts_of(opened, survey)
 
 
-def facts_of(opened: Opened, survey: Survey) -> DataFacts:
+def glance(
+    path: Path, *, format: str = "auto", columns: Mapping[str, str] | None = None
+) -> DataFacts:
+    """What the first rows say, at once and however long the file is. Raises DataError."""
+    opened = open_rows(Path(path), format, columns)
+    first = replace(opened, lines=iter(opened.head))
+    survey = Survey(opened.columns, opened.match.mapping)
+    for _ in usable(first, survey):
+        pass
+    return facts_of(opened, survey, whole=False)
+
+
+def facts_of(opened: Opened, survey: Survey, *, whole: bool = True) -> DataFacts:
     """What is known after the last row. Raises DataError when no row could be used."""
     _refuse_unusable(opened, survey)
     return DataFacts(
@@ -106,7 +135,8 @@ def facts_of(opened: Opened, survey: Survey) -> DataFacts:
         mean_chars=survey.mean_chars,
         max_chars=survey.max_chars,
         long_chars=survey.chars_of(COVERED),
-        digest=digest_of(opened.path),
+        digest=digest_of(opened.path) if whole else "",
+        whole=whole,
         json_answers=survey.json_answers,
         sample=tuple(_shortened(line.row) for line in opened.head[:SAMPLE]),
     )

@@ -19,7 +19,9 @@ from core.dataset import (
     DataFacts,
     DataFinding,
     Example,
+    Heed,
     inspect_data,
+    no_heed,
     overlap,
     read_examples,
     split,
@@ -68,20 +70,22 @@ class Mixture:
     """Rows drawn of every further dataset, by its place below `data`."""
 
 
-def look(data: Data) -> Looked:
+def look(data: Data, heed: Heed = no_heed) -> Looked:
     """Inspect every dataset that is named. Raises DataError that says which one is at fault."""
     if not data.path:
         return Looked()
-    inspect = functools.partial(inspect_data, format=data.format, columns=data.columns)
+    inspect = functools.partial(inspect_data, format=data.format, columns=data.columns, heed=heed)
     first = inspect(Path(data.path))
     kept = inspect(Path(data.heldout)) if data.heldout else None
-    further = tuple(_inspect(where, source) for where, source in data.further.items())
+    further = tuple(_inspect(where, source, heed) for where, source in data.further.items())
     return Looked(data=first, heldout=kept, further=further)
 
 
-def _inspect(where: str, source: Source) -> DataFacts:
+def _inspect(where: str, source: Source, heed: Heed) -> DataFacts:
     with _blamed(where):
-        return inspect_data(Path(source.path), format=source.format, columns=source.columns)
+        return inspect_data(
+            Path(source.path), format=source.format, columns=source.columns, heed=heed
+        )
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.checkup import Heed, examine, no_heed
+from core.checkup import examine
 from core.copies import home_for, refuse_changed, stem_of
-from core.dataset import DataFacts
+from core.dataset import DataFacts, Heed, no_heed
 from core.doctor import Ask, Check, Seen
 from core.doctor.sketches import Sketches
 from core.durable import digest

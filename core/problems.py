@@ -59,6 +59,10 @@ def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         yield _blocker("data.path", "No dataset is chosen.")
     elif facts.data is None:
         yield _blocker("data.path", "The dataset has not been read.")
+    elif not facts.data.whole:
+        yield _blocker(
+            "data.path", f"Only the first {facts.data.rows:,} rows of the dataset were read yet."
+        )
 
 
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from PySide6.QtCore import QObject, Signal
 
-from core.checkup import Checkup, Heed, examine
+from core.checkup import Checkup, examine
 from core.choices import Data
-from core.dataset import DataFacts
+from core.dataset import DataFacts, Heed
 from core.doctor import CHECKS, Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError
 from core.excerpts import Excerpt, excerpts
@@ -95,7 +95,7 @@ class Doctor(QObject):
     def _state(self) -> object:
         facts, trouble = self.session.facts, self.session.troubles.get("data")
         read = self.session.recipe.data.model_copy(update={"heldout_share": 0.0})
-        if facts.data is not None:
+        if facts.data is not None and facts.data.whole:
             return read, facts.data.digest, facts.heldout and facts.heldout.digest
         broken = isinstance(trouble, DataError) and bool(trouble.problems)
         return (read, str(trouble)) if broken else None

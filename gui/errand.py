@@ -8,7 +8,7 @@ from typing import Any
 
 from PySide6.QtCore import QCoreApplication, QObject, Signal
 
-from core.checkup import Heed
+from core.dataset import Heed
 from core.errors import CoreError
 from gui.background import Task
 

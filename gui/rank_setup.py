@@ -34,7 +34,7 @@ from core.answering import (
     results,
     typed,
 )
-from core.checkup import Heed
+from core.dataset import Heed
 from core.errors import CoreError, RunError
 from core.numbers import percent
 from core.places import rankings_home, runs_home

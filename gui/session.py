@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
-from core import launch, mixing
+from core import dataset, launch, mixing
 from core.catalog import Gpu, look
 from core.choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
 from core.exact import trace
+from core.hub_spec import located
 from core.machine import Machine
 from core.memory.correction import recall
 from core.memory.traced import Exact, Request
@@ -20,8 +22,11 @@ from core.recipe import Recipe
 from core.settle import setup_of
 from core.tokens import Preview
 from gui.background import Task
+from gui.errand import Errand
 
 UNDO_STEPS = 200
+LARGE = 20_000_000
+"""Bytes of a dataset from which on its first rows are shown before all are read."""
 _WORST_FIRST = ("blocker", "warning", "tip")
 
 
@@ -52,6 +57,7 @@ class Session(QObject):
         self._undo: list[Recipe] = []
         self._redo: list[Recipe] = []
         self._tasks: dict[str, Task] = {}
+        self.reader = Errand(self)
         self._counting = QTimer(self, singleShot=True, interval=400)
         self._counting.timeout.connect(self._count)
 
@@ -196,28 +202,38 @@ class Session(QObject):
         self._say("data", None)
         self._recount()
         data = self.recipe.data
-        self._forget("data")
+        self._forget("glance")
+        self.reader.stop()
         if not data.path:
             return
-        task = Task(self, lambda: mixing.look(data))
-        self._tasks["data"] = task.then(self._data_known).failed(self._data_bad).start()
+        if size_of(data.path) > LARGE:
+            how: dict[str, Any] = {"format": data.format, "columns": data.columns}
+            task = Task(self, lambda: dataset.glance(Path(data.path), **how))
+            self._tasks["glance"] = task.then(self._glanced).start()
+        self.reader.begin(lambda heed: mixing.look(data, heed), self._data_known, self._data_bad)
+
+    def _glanced(self, first: dataset.DataFacts) -> None:
+        """The first rows of a large file are shown while the rest is read."""
+        self._tasks.pop("glance", None)
+        if self.facts.data is None:
+            self.facts = self.facts.model_copy(update={"data": first})
+            self._replan()
 
     def _data_known(self, found: mixing.Looked) -> None:
         self.facts = self.facts.model_copy(update=dict(found))
-        self._tasks.pop("data", None)
         self._say("data", None)
         self._recount()
         self._replan()
 
     def _data_bad(self, error: CoreError) -> None:
-        self._tasks.pop("data", None)
+        self.facts = self.facts.model_copy(update=dict(mixing.Looked()))
         self._say("data", error)
         self._replan()
 
     @property
     def reading(self) -> bool:
         """Whether the dataset is being read right now."""
-        return "data" in self._tasks
+        return self.reader.busy
 
     @property
     def counting(self) -> bool:
@@ -230,7 +246,8 @@ class Session(QObject):
         self.preview = None
         self._forget("count")
         self._counting.stop()
-        if self.facts.model and self.facts.model.here and self.facts.data:
+        data = self.facts.data
+        if self.facts.model and self.facts.model.here and data and data.whole:
             self._counting.start()
 
     def _count(self) -> None:
@@ -260,6 +277,15 @@ class Session(QObject):
         else:
             self.troubles[what] = error
         self.trouble.emit(what, error)
+
+
+def size_of(path: str) -> int:
+    """Bytes of a dataset; 0 when nobody can tell."""
+    try:
+        place = located(path)
+        return place.stat().st_size if place.is_file() else LARGE + 1
+    except (OSError, CoreError):
+        return 0
 
 
 def _read_by(recipe: Recipe) -> Data:

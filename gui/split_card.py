@@ -7,10 +7,9 @@ from typing import Any
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
-from core.checkup import Heed
 from core.choices import Data
 from core.copies import home_for
-from core.dataset import DataFacts
+from core.dataset import DataFacts, Heed
 from core.doctor import usual_category
 from core.errors import CoreError
 from core.numbers import percent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QProgressBar
 
-from core.checkup import Heed
+from core.dataset import Heed
 from core.errors import CoreError
 from core.plan import Plan
 from core.preflight import Trial, rehearse

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from PySide6.QtWidgets import QMenu, QProgressBar
+from PySide6.QtCore import Slot
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QProgressBar
 
 from core.checkup import BROKEN
 from core.dataset import DataFacts
@@ -72,6 +73,7 @@ class DataPage(Page):
         self.busy.setRange(0, 0)
         self.busy.setAccessibleName("Reading the dataset")
         self.body.addWidget(self.busy)
+        self.body.addLayout(self._waiting())
         self.trouble = Pile()
         self.body.addWidget(self.trouble)
         self.origin = OriginNotice(self.session)
@@ -94,6 +96,33 @@ class DataPage(Page):
         self.body.addStretch(1)
         self.session.trouble.connect(self._troubled)
         self._troubled("data", self.session.troubles.get("data"))
+
+    def _waiting(self) -> QHBoxLayout:
+        """How far the reading of a large dataset is, and ways to stop it and to go on."""
+        self.far = PlainLabel("", "muted")
+        self.stop = QuietButton("Stop reading", "x")
+        self.stop.clicked.connect(self.session.reader.stop)
+        self.again = QuietButton("Read all rows", "refresh-cw")
+        self.again.clicked.connect(self.session.read_again)
+        self.session.reader.moved.connect(self._show_reading)
+        line = QHBoxLayout()
+        line.addWidget(self.far, 1)
+        line.addWidget(self.stop)
+        line.addWidget(self.again)
+        return line
+
+    @Slot()
+    def _show_reading(self) -> None:
+        reader, facts = self.session.reader, self.session.facts.data
+        part = facts is not None and not facts.whole
+        self.busy.setVisible(reader.busy)
+        self.stop.setVisible(reader.busy)
+        self.again.setVisible(part and not reader.busy)
+        read = f"{reader.rows:,} rows read so far." if reader.busy and reader.rows else ""
+        first = "The first rows are shown already." if part and reader.busy else ""
+        stopped = "Reading was stopped: only the first rows are known." if part else ""
+        self.far.setText(f"{read} {first}".strip() if reader.busy else stopped)
+        self.far.setVisible(bool(self.far.text()))
 
     def _chooser(self) -> DropZone:
         self.zone = DropZone("")
@@ -131,7 +160,7 @@ class DataPage(Page):
         """Draw the dataset as far as it is known."""
         facts = self._facts()
         self.zone.say(*_chosen(recipe.data.path, facts))
-        self.busy.setVisible(self.session.reading)
+        self._show_reading()
         self._show_format(recipe, facts)
         self.split.refresh()
         self.mix.setVisible(bool(recipe.data.path))
@@ -199,6 +228,8 @@ def _chosen(path: str, facts: DataFacts | None) -> tuple[str, str]:
     where = "a sample that comes with Tunesmith" if path.startswith(SAMPLE) else path
     if facts is None:
         return name, where
+    if not facts.whole:
+        return f"{name}: the first {facts.rows:,} rows", where
     left = f", {facts.unusable:,} left out" if facts.unusable else ""
     return f"{name}: {facts.rows:,} rows{left}", where
 

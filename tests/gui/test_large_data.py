@@ -1,0 +1,58 @@
+"""A dataset too large to be read at once: first rows, progress, and a way to stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+
+from gui import session as sessions
+from gui.pages.base import Page
+from gui.pages.data import DataPage
+from gui.session import Session
+
+ROWS = 40_000
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(sessions, "LARGE", 100_000)
+    path = tmp_path / "large.jsonl"
+    rows = ({"prompt": f"What is {n} plus {n}?", "completion": f"{2 * n}."} for n in range(ROWS))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_first_rows_are_shown_while_the_rest_is_read_and_reading_can_be_stopped(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], large: str
+) -> None:
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    session.begin()
+    session.use_data(large)
+    qtbot.waitUntil(lambda: session.facts.data is not None, timeout=20_000)
+    first = session.facts.data
+    assert first is not None
+    assert not first.whole
+    assert session.reading
+    assert page.format.isVisible()
+    assert "the first " in page.zone.words.text()
+    assert any("were read yet" in problem.text for problem in session.plan.blockers)
+    assert page.doctor.health is None
+    assert not session.counting
+    qtbot.waitUntil(lambda: "rows read so far" in page.far.text(), timeout=20_000)
+    qtbot.mouseClick(page.stop, Qt.MouseButton.LeftButton)
+    assert not session.reading
+    assert "Reading was stopped" in page.far.text()
+    qtbot.mouseClick(page.again, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(
+        lambda: session.facts.data is not None and session.facts.data.whole, timeout=60_000
+    )
+    assert session.facts.data is not None
+    assert session.facts.data.rows == ROWS
+    assert page.far.isHidden()
+    page.doctor.errand.stop()
