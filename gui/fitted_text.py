@@ -56,7 +56,11 @@ class FittedText(QTextEdit):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """The frame is known only once the style was applied."""
         super().resizeEvent(event)
-        self._fit(self.document().size())
+        size = self.document().size()
+        self._fit(size)
+        # a change of height inside a change of height leaves Qt with the range of the former
+        hidden = math.ceil(size.height()) - self.viewport().height()
+        self.verticalScrollBar().setMaximum(max(0, hidden))
 
     def changeEvent(self, event: QEvent) -> None:
         """Colours are written into the text, so a change of theme writes it again."""

@@ -59,8 +59,7 @@ class Endpoint:
         _refuse_open_wire(self._url, key)
         self._model, self.key, self._timeout = model, key, timeout
         self._options: dict[str, Any] = {"temperature": temperature, "max_tokens": longest}
-        secure = urllib.request.HTTPSHandler(context=certificates())
-        self._opener = urllib.request.build_opener(_NoRedirect, secure)
+        self._opener = _opener(self._url)
 
     def write(self, prompts: Sequence[Prompt], take: Take) -> None:
         """Ask one after the other. Raises EndpointError."""
@@ -118,12 +117,10 @@ class Endpoint:
     def _unreached(self, error: Exception) -> Exception:
         cause = error.reason if isinstance(error, urllib.error.URLError) else error
         where = host_of(self._url)
-        if isinstance(cause, TimeoutError):
-            return _Busy(
-                EndpointError(
-                    f"{where} did not answer within {self._timeout:,.0f} seconds.",
-                    hint="Give it more time with --timeout, or ask for fewer --per-request.",
-                )
+        if isinstance(cause, TimeoutError):  # not asked again: the lost answer may be charged for
+            return EndpointError(
+                f"{where} did not answer within {self._timeout:,.0f} seconds.",
+                hint="Give it more time with --timeout, or ask for fewer --per-request.",
             )
         if isinstance(cause, ConnectionResetError | http.client.HTTPException):
             return _Busy(EndpointError(f"{where} cut the connection.", hint="Try again later."))
@@ -201,6 +198,14 @@ def _here(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Follows no redirect, and goes through no proxy to a server on this computer."""
+    handlers = [_NoRedirect(), urllib.request.HTTPSHandler(context=certificates())]
+    if _here(urllib.parse.urlsplit(url).hostname or ""):
+        handlers.append(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener(*handlers)
 
 
 def _usage(raw: bytes) -> dict[str, int | None]:

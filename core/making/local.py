@@ -12,7 +12,7 @@ from core.errors import RunError
 from core.making.order import Prompt, Reply, Take
 from core.value import Value
 
-PATIENCE = 3600.0
+PATIENCE = 6 * 3600.0
 """Seconds for all prompts that a process is given at once, loading the model included."""
 
 

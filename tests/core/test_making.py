@@ -235,7 +235,6 @@ def test_refusals_are_told_without_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setattr(endpoint, "PAUSES", ())
     with serve(lambda *_: answer) as server:
         status, said, err = make(capsys, seeds, server, "--timeout", 0.2)
     assert status == 2
@@ -248,6 +247,7 @@ def test_refusals_are_told_without_the_key(
 def test_the_key_is_sent_and_written_nowhere(
     seeds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # it would see the key in the clear
     monkeypatch.setenv("TUNESMITH_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_API_KEY", "another")
     with serve(always) as server:
