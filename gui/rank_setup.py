@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
@@ -42,7 +43,7 @@ from core.ranking import Kept, Ranking, free_file, sessions
 from core.rundir import RunDir
 from gui.background import Task
 from gui.errand import Errand
-from gui.fields import Choice, Field, Lines, make_field
+from gui.fields import Choice, Field, Lines, WholeField, make_field
 from gui.parts import Disclosure
 from gui.rate_edit import WholeEdit
 from gui.runner import Runner
@@ -68,32 +69,65 @@ class SamplingForm(QWidget):
 
     def __init__(self, longest: int) -> None:
         super().__init__()
-        self.sampling = Sampling(longest=longest)
+        self._sampling = Sampling(longest=longest)
+        self._faults: dict[str, str] = {}
         self.fields: dict[str, Field] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(14)
-        grid.setColumnStretch(2, 1)
-        for line, (name, info) in enumerate(Sampling.model_fields.items()):
-            field = make_field(info)
-            assert field is not None
-            self.fields[name] = field
-            field.show(getattr(self.sampling, name))
-            field.wanted.connect(partial(self._take, name))
-            field.widget.setFixedWidth(120)
-            grid.addWidget(PlainLabel(info.title or name, "strong"), line, 0)
-            grid.addWidget(field.widget, line, 1)
-            grid.addWidget(PlainLabel(info.description or "", "small"), line, 2)
+        self.fault = Notice("bad")
+        self.fault.hide()
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(14)
+        self._grid.setColumnStretch(2, 1)
+        for line, name in enumerate(Sampling.model_fields):
+            self._add(line, name)
+        self._grid.addWidget(self.fault, len(self.fields), 0, 1, 3)
+
+    def _add(self, line: int, name: str) -> None:
+        info = Sampling.model_fields[name]
+        field = make_field(info)
+        assert field is not None
+        field.show(getattr(self._sampling, name))
+        field.wanted.connect(partial(self._take, name))
+        kept = isinstance(field, WholeField)
+        field.faulted.connect(self._draw_fault if kept else partial(self._tell, name))
+        field.widget.setFixedWidth(120)
+        self.fields[name] = field
+        label = PlainLabel(info.title or name, "strong")
+        label.setBuddy(field.widget)
+        for column, widget in enumerate(
+            (label, field.widget, PlainLabel(info.description or "", "small"))
+        ):
+            self._grid.addWidget(widget, line, column)
+
+    def chosen(self) -> Sampling:
+        """What was chosen. Raises CoreError while a number cannot be used."""
+        if self._faults:
+            raise CoreError(next(iter(self._faults.values())))
+        return self._sampling
 
     def _take(self, name: str, value: Any) -> None:
-        field, raw = self.fields[name], self.sampling.model_dump() | {name: value}
+        raw = self._sampling.model_dump() | {name: value}
         try:
-            self.sampling = Sampling.model_validate(raw)
-        except ValueError:
-            field.mark("This is out of range; the number from before is used.")
+            self._sampling = Sampling.model_validate(raw)
+        except ValidationError as error:
+            wrong = error.errors()[0]["msg"]
+            self._tell(name, f"{Sampling.model_fields[name].title}: {wrong}.")
         else:
-            field.mark("")
-            field.show(value)
+            self.fields[name].show(value)
+            self._tell(name, "")
+
+    def _tell(self, name: str, reason: str) -> None:
+        self._faults.pop(name, None)
+        if reason:
+            self._faults[name] = reason
+        self.fields[name].mark(reason)
+        self._draw_fault("")
+
+    def _draw_fault(self, remark: str) -> None:
+        """What keeps answers from being made, or why a whole number is still the one before."""
+        said = next(iter(self._faults.values()), remark)
+        self.fault.show_as("bad" if self._faults else "warn", said)
+        self.fault.setVisible(bool(said))
 
 
 class ModelList(QListWidget):
@@ -264,12 +298,12 @@ class RankSetup(Card):
         self.trouble.hide()
         try:
             self._refuse_second()
-            speakers = self.models.speakers(self.form.sampling)
+            speakers = self.models.speakers(self.form.chosen())
         except CoreError as error:
             self._failed(error)
             return
         find, count = self._prompts(), self.count.value()
-        seed = self.form.sampling.seed
+        seed = self.form.chosen().seed
         self.errand.begin(
             lambda heed: _make(lambda: drawn(find(), count, seed), speakers, seed, heed),
             self.ready.emit,
