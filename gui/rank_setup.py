@@ -5,50 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import (
-    QGridLayout,
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QProgressBar,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
 from core import launch, models
-from core.answering import (
-    Prompt,
-    Request,
-    Sampling,
-    Speaker,
-    as_it_is,
-    drawn,
-    draws,
-    prompts_in,
-    result_of,
-    results,
-    typed,
-)
+from core.answering import Prompt, Request, Speaker, drawn, prompts_in, results, typed
 from core.checkup import Heed
 from core.errors import CoreError, RunError
 from core.numbers import percent
 from core.places import rankings_home, runs_home
 from core.ranking import Kept, Ranking, free_file, sessions
-from core.rundir import RunDir
 from gui.background import Task
 from gui.errand import Errand
-from gui.fields import Choice, Field, Lines, WholeField, make_field
+from gui.fields import Choice, Lines
+from gui.model_list import ModelList
 from gui.parts import Disclosure
 from gui.rate_edit import WholeEdit
 from gui.runner import Runner
+from gui.sampling_form import SamplingForm
 from gui.session import Session
-from gui.text import plain
 from gui.widgets import Card, Notice, PlainLabel, PrimaryButton, QuietButton, row
 
 USUAL, MOST_PROMPTS = 20, 1000
@@ -62,123 +40,6 @@ _SOURCES = (
     (DATA, "All questions of the dataset"),
     (TYPED, "Prompts typed here"),
 )
-
-
-class SamplingForm(QWidget):
-    """How answers are drawn; grown from the fields of Sampling."""
-
-    def __init__(self, longest: int) -> None:
-        super().__init__()
-        self._sampling = Sampling(longest=longest)
-        self._faults: dict[str, str] = {}
-        self.fields: dict[str, Field] = {}
-        self.fault = Notice("bad")
-        self.fault.hide()
-        self._grid = QGridLayout(self)
-        self._grid.setContentsMargins(0, 0, 0, 0)
-        self._grid.setHorizontalSpacing(14)
-        self._grid.setColumnStretch(2, 1)
-        for line, name in enumerate(Sampling.model_fields):
-            self._add(line, name)
-        self._grid.addWidget(self.fault, len(self.fields), 0, 1, 3)
-
-    def _add(self, line: int, name: str) -> None:
-        info = Sampling.model_fields[name]
-        field = make_field(info)
-        assert field is not None
-        field.show(getattr(self._sampling, name))
-        field.wanted.connect(partial(self._take, name))
-        kept = isinstance(field, WholeField)
-        field.faulted.connect(self._draw_fault if kept else partial(self._tell, name))
-        field.widget.setFixedWidth(120)
-        self.fields[name] = field
-        label = PlainLabel(info.title or name, "strong")
-        label.setBuddy(field.widget)
-        for column, widget in enumerate(
-            (label, field.widget, PlainLabel(info.description or "", "small"))
-        ):
-            self._grid.addWidget(widget, line, column)
-
-    def chosen(self) -> Sampling:
-        """What was chosen. Raises CoreError while a number cannot be used."""
-        if self._faults:
-            raise CoreError(next(iter(self._faults.values())))
-        return self._sampling
-
-    def _take(self, name: str, value: Any) -> None:
-        raw = self._sampling.model_dump() | {name: value}
-        try:
-            self._sampling = Sampling.model_validate(raw)
-        except ValidationError as error:
-            wrong = error.errors()[0]["msg"]
-            self._tell(name, f"{Sampling.model_fields[name].title}: {wrong}.")
-        else:
-            self.fields[name].show(value)
-            self._tell(name, "")
-
-    def _tell(self, name: str, reason: str) -> None:
-        self._faults.pop(name, None)
-        if reason:
-            self._faults[name] = reason
-        self.fields[name].mark(reason)
-        self._draw_fault("")
-
-    def _draw_fault(self, remark: str) -> None:
-        """What keeps answers from being made, or why a whole number is still the one before."""
-        said = next(iter(self._faults.values()), remark)
-        self.fault.show_as("bad" if self._faults else "warn", said)
-        self.fault.setVisible(bool(said))
-
-
-class ModelList(QListWidget):
-    """The recipe's model and every run's result; what is ticked will answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setAccessibleName("Models that answer")
-        self.setFixedHeight(132)
-        self._shown: tuple[str, ...] | None = None
-
-    def offer(self, model: str, runs: list[RunDir], preferred: RunDir | None) -> None:
-        """List them; what was ticked stays ticked, and a run that is new here is."""
-        offered = (model, *(str(run.root) for run in runs))
-        if offered == self._shown:
-            return
-        before, known = set(self.ticked()), self._shown or ()
-        self._shown = offered
-        self.clear()
-        self._add(f"{model}, as it is" if model else "No model is chosen", model, ticked=True)
-        for run in runs:
-            root = str(run.root)
-            new = preferred is not None and run.root == preferred.root and root not in known
-            self._add(run.root.name, root, ticked=root in before or new)
-
-    def _add(self, words: str, key: str, *, ticked: bool) -> None:
-        item = QListWidgetItem(plain(words), self)
-        item.setData(Qt.ItemDataRole.UserRole, key)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-
-    def ticked(self) -> list[str]:
-        """Keys of what is ticked, as offered."""
-        items = (self.item(place) for place in range(self.count()))
-        return [
-            item.data(Qt.ItemDataRole.UserRole)
-            for item in items
-            if item.checkState() == Qt.CheckState.Checked
-        ]
-
-    def speakers(self, sampling: Sampling) -> tuple[Speaker, ...]:
-        """Who is to answer. Raises CoreError."""
-        ticked, model = self.ticked(), self._shown[0] if self._shown else ""
-        if not [key for key in ticked if key]:
-            raise CoreError("No model is ticked.", hint="Tick one or more models.")
-        return draws(
-            [
-                as_it_is(key, sampling) if key == model else result_of(RunDir(Path(key)), sampling)
-                for key in ticked
-            ]
-        )
 
 
 class RankSetup(Card):
