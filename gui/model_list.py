@@ -28,9 +28,10 @@ class ModelList(QListWidget):
         if offered == self._shown:
             return
         before, known = set(self.ticked()), self._shown or ()
+        own = not known or known[0] in before
         self._shown = offered
         self.clear()
-        self._add(f"{model}, as it is" if model else "No model is chosen", model, ticked=True)
+        self._add(f"{model}, as it is" if model else "No model is chosen", model, ticked=own)
         for run in runs:
             root = str(run.root)
             new = preferred is not None and run.root == preferred.root and root not in known
@@ -53,8 +54,8 @@ class ModelList(QListWidget):
 
     def speakers(self, sampling: Sampling) -> tuple[Speaker, ...]:
         """Who is to answer. Raises CoreError."""
-        ticked, model = self.ticked(), self._shown[0] if self._shown else ""
-        if not [key for key in ticked if key]:
+        model, ticked = self._shown[0] if self._shown else "", list(filter(None, self.ticked()))
+        if not ticked:
             raise CoreError("No model is ticked.", hint="Tick one or more models.")
         return draws(
             [

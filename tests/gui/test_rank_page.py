@@ -255,6 +255,12 @@ def test_models_are_offered_and_stay_ticked(session: Session, page: RankPage) ->
     assert models.ticked() == ["other", old]
     names = [speaker.name for speaker in models.speakers(Sampling())]
     assert names == ["other, as it is", "2026-01-01_old"]
+    session.edit("model", "")
+    found = models.speakers(Sampling())
+    assert [s.name for s in found] == [f"2026-01-01_old, {nth} draw" for nth in ("first", "second")]
+    models.item(0).setCheckState(Qt.CheckState.Unchecked)
+    session.edit("model", "starter")
+    assert models.ticked() == [old]
 
 
 def test_numbers_that_cannot_be_used_are_refused(
