@@ -22,6 +22,7 @@ from core.value import Value
 
 Prompt: TypeAlias = tuple[Message, ...]
 """A conversation that waits for an answer."""
+LARGEST_SEED = 2**31 - 1
 _PLAIN = ".txt"
 _ASKS_NOTHING = "Give a file of prompts: one a line in a .txt file, or rows with a question."
 
@@ -53,7 +54,7 @@ class Sampling(Value):
         "too early.",
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, title="Seed", description="Another seed draws other answers."
+        0, ge=0, le=LARGEST_SEED, title="Seed", description="Another seed draws other answers."
     )
 
 
@@ -132,7 +133,8 @@ def draws(speakers: Sequence[Speaker]) -> tuple[Speaker, ...]:
             "At temperature 0 a model gives the same answer each time.",
             hint="Raise the temperature, or compare two models.",
         )
-    seeds = {name: only.sampling.seed + place for place, name in enumerate(("first", "second"))}
+    seed = only.sampling.seed
+    seeds = {"first": seed, "second": (seed + 1) % LARGEST_SEED}
     return tuple(
         only.model_copy(
             update={

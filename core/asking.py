@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,13 +104,14 @@ def ask(
 
 def tell_progress(reply: Path, done: int, total: int) -> None:
     """Called by an engine: how far it is on the way to this reply."""
-    write_atomically(reply.with_name(_PROGRESS), json.dumps([done, total]))
+    with suppress(OSError):  # Windows replaces no file that is being read; the next report will do
+        write_atomically(reply.with_name(_PROGRESS), json.dumps([done, total]))
 
 
 def _progress(reply: Path) -> tuple[int, int] | None:
     try:
         done, total = json.loads(reply.with_name(_PROGRESS).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError:
         return None
     return int(done), int(total)
 

@@ -5,49 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
-from PySide6.QtWidgets import (
-    QGridLayout,
-    QHBoxLayout,
-    QListWidget,
-    QListWidgetItem,
-    QProgressBar,
-    QWidget,
-)
+from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
 from core import launch, models
-from core.answering import (
-    Prompt,
-    Request,
-    Sampling,
-    Speaker,
-    as_it_is,
-    drawn,
-    draws,
-    prompts_in,
-    result_of,
-    results,
-    typed,
-)
+from core.answering import Prompt, Request, Speaker, drawn, prompts_in, results, typed
 from core.dataset import Heed
 from core.errors import CoreError, RunError
 from core.numbers import percent
 from core.places import rankings_home, runs_home
 from core.ranking import Kept, Ranking, free_file, sessions
-from core.rundir import RunDir
 from gui.background import Task
 from gui.errand import Errand
-from gui.fields import Choice, Field, Lines, make_field
+from gui.fields import Choice, Lines
+from gui.model_list import ModelList
 from gui.parts import Disclosure
 from gui.rate_edit import WholeEdit
 from gui.runner import Runner
+from gui.sampling_form import SamplingForm
 from gui.session import Session
-from gui.text import plain
 from gui.widgets import Card, Notice, PlainLabel, PrimaryButton, QuietButton, row
 
 USUAL, MOST_PROMPTS = 20, 1000
@@ -61,90 +40,6 @@ _SOURCES = (
     (DATA, "All questions of the dataset"),
     (TYPED, "Prompts typed here"),
 )
-
-
-class SamplingForm(QWidget):
-    """How answers are drawn; grown from the fields of Sampling."""
-
-    def __init__(self, longest: int) -> None:
-        super().__init__()
-        self.sampling = Sampling(longest=longest)
-        self.fields: dict[str, Field] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(14)
-        grid.setColumnStretch(2, 1)
-        for line, (name, info) in enumerate(Sampling.model_fields.items()):
-            field = make_field(info)
-            assert field is not None
-            self.fields[name] = field
-            field.show(getattr(self.sampling, name))
-            field.wanted.connect(partial(self._take, name))
-            field.widget.setFixedWidth(120)
-            grid.addWidget(PlainLabel(info.title or name, "strong"), line, 0)
-            grid.addWidget(field.widget, line, 1)
-            grid.addWidget(PlainLabel(info.description or "", "small"), line, 2)
-
-    def _take(self, name: str, value: Any) -> None:
-        field, raw = self.fields[name], self.sampling.model_dump() | {name: value}
-        try:
-            self.sampling = Sampling.model_validate(raw)
-        except ValueError:
-            field.mark("This is out of range; the number from before is used.")
-        else:
-            field.mark("")
-            field.show(value)
-
-
-class ModelList(QListWidget):
-    """The recipe's model and every run's result; what is ticked will answer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setAccessibleName("Models that answer")
-        self.setFixedHeight(132)
-        self._shown: tuple[str, ...] | None = None
-
-    def offer(self, model: str, runs: list[RunDir], preferred: RunDir | None) -> None:
-        """List them; what was ticked stays ticked, and a run that is new here is."""
-        offered = (model, *(str(run.root) for run in runs))
-        if offered == self._shown:
-            return
-        before, known = set(self.ticked()), self._shown or ()
-        self._shown = offered
-        self.clear()
-        self._add(f"{model}, as it is" if model else "No model is chosen", model, ticked=True)
-        for run in runs:
-            root = str(run.root)
-            new = preferred is not None and run.root == preferred.root and root not in known
-            self._add(run.root.name, root, ticked=root in before or new)
-
-    def _add(self, words: str, key: str, *, ticked: bool) -> None:
-        item = QListWidgetItem(plain(words), self)
-        item.setData(Qt.ItemDataRole.UserRole, key)
-        item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-        item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
-
-    def ticked(self) -> list[str]:
-        """Keys of what is ticked, as offered."""
-        items = (self.item(place) for place in range(self.count()))
-        return [
-            item.data(Qt.ItemDataRole.UserRole)
-            for item in items
-            if item.checkState() == Qt.CheckState.Checked
-        ]
-
-    def speakers(self, sampling: Sampling) -> tuple[Speaker, ...]:
-        """Who is to answer. Raises CoreError."""
-        ticked, model = self.ticked(), self._shown[0] if self._shown else ""
-        if not [key for key in ticked if key]:
-            raise CoreError("No model is ticked.", hint="Tick one or more models.")
-        return draws(
-            [
-                as_it_is(key, sampling) if key == model else result_of(RunDir(Path(key)), sampling)
-                for key in ticked
-            ]
-        )
 
 
 class RankSetup(Card):
@@ -264,12 +159,12 @@ class RankSetup(Card):
         self.trouble.hide()
         try:
             self._refuse_second()
-            speakers = self.models.speakers(self.form.sampling)
+            speakers = self.models.speakers(self.form.chosen())
         except CoreError as error:
             self._failed(error)
             return
         find, count = self._prompts(), self.count.value()
-        seed = self.form.sampling.seed
+        seed = self.form.chosen().seed
         self.errand.begin(
             lambda heed: _make(lambda: drawn(find(), count, seed), speakers, seed, heed),
             self.ready.emit,

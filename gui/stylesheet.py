@@ -113,12 +113,12 @@ QComboBox QAbstractItemView { background: $panel; border: 1px solid $control;
     selection-background-color: $accent_soft; selection-color: $text; padding: 4px; outline: 0; }
 
 QCheckBox, QRadioButton { spacing: 8px; background: transparent; }
-QCheckBox::indicator, QRadioButton::indicator { width: 16px; height: 16px; background: $panel;
-    border: 1px solid $control; }
-QCheckBox::indicator { border-radius: 4px; }
+QCheckBox::indicator, QRadioButton::indicator, QListView::indicator { width: 16px; height: 16px;
+    background: $panel; border: 1px solid $control; }
+QCheckBox::indicator, QListView::indicator { border-radius: 4px; }
 QRadioButton::indicator { border-radius: 9px; }
-QCheckBox::indicator:checked { background: $accent; border-color: $accent;
-    image: url("$image_check"); }
+QCheckBox::indicator:checked, QListView::indicator:checked { background: $accent;
+    border-color: $accent; image: url("$image_check"); }
 QRadioButton::indicator:checked { background: $panel; border: 5px solid $accent; width: 8px;
     height: 8px; }
 QCheckBox::indicator:focus, QRadioButton::indicator:focus { border: 2px solid $accent; }

@@ -240,6 +240,9 @@ def test_a_single_model_is_drawn_twice_unless_it_cannot_differ(tmp_path: Path) -
     one, two = draws([as_it_is("starter", Sampling(seed=5))])
     assert (one.sampling.seed, two.sampling.seed) == (5, 6)
     assert one.name != two.name
+    last = draws([as_it_is("starter", Sampling(seed=2**31 - 1))])
+    again = Request.model_validate_json(Request(speakers=last, prompts=()).model_dump_json())
+    assert again.speakers == last
     with pytest.raises(CoreError, match="same answer each time"):
         draws([as_it_is("starter", Sampling(temperature=0))])
     with pytest.raises(RunError, match="no result yet"):

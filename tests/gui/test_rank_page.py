@@ -19,6 +19,7 @@ from core.ranking import Ranking
 from core.rundir import RunDir
 from gui.pages.rank import RankPage
 from gui.rank_setup import DATA, HELDOUT, TYPED
+from gui.rate_edit import RateEdit
 from gui.runner import Runner
 from gui.session import Session
 
@@ -81,7 +82,8 @@ def test_from_prompts_to_a_recipe_that_learns_by_keyboard(
     setup = page.setup
     setup.source.setCurrentIndex(setup.source.findData(TYPED))
     setup.prompts.setPlainText("Tell me a story.\nDescribe a garden.\nHow are you today?")
-    setup.form.sampling = Sampling(temperature=1.2, top_p=1, longest=12)
+    setup.form.fields["temperature"].wanted.emit(1.2)
+    setup.form.fields["longest"].wanted.emit(12)
     press(qtbot, setup.begin)
     assert setup.stop.isVisible()
     assert setup.bar.isVisible()
@@ -253,16 +255,38 @@ def test_models_are_offered_and_stay_ticked(session: Session, page: RankPage) ->
     assert models.ticked() == ["other", old]
     names = [speaker.name for speaker in models.speakers(Sampling())]
     assert names == ["other, as it is", "2026-01-01_old"]
+    session.edit("model", "")
+    found = models.speakers(Sampling())
+    assert [s.name for s in found] == [f"2026-01-01_old, {nth} draw" for nth in ("first", "second")]
+    models.item(0).setCheckState(Qt.CheckState.Unchecked)
+    session.edit("model", "starter")
+    assert models.ticked() == [old]
 
 
-def test_numbers_out_of_range_are_refused(page: RankPage) -> None:
+def test_numbers_that_cannot_be_used_are_refused(
+    qtbot: QtBot, session: Session, page: RankPage
+) -> None:
     form = page.setup.form
-    form.fields["temperature"].wanted.emit(7.0)
-    assert form.sampling.temperature == Sampling().temperature
-    assert form.fields["temperature"].widget.property("invalid")
-    form.fields["temperature"].wanted.emit(1.5)
-    assert form.sampling.temperature == 1.5
-    assert not form.fields["temperature"].widget.property("invalid")
+    heat = form.fields["temperature"].widget
+    assert isinstance(heat, RateEdit)
+    for text, says in (
+        ("7", "less than or equal to 2"),
+        ("warm", "warm"),
+        ("", "number is needed"),
+    ):
+        heat.setText(text)
+        heat.editingFinished.emit()
+        assert says in form.fault.text()
+        assert heat.text() == text
+        press(qtbot, page.setup.begin)
+        assert page.setup.trouble.text().startswith(form.fault.text())
+    heat.setText("1.5")
+    heat.editingFinished.emit()
+    assert form.chosen().temperature == 1.5
+    assert form.fault.isHidden()
+    form.fields["longest"].faulted.emit("'many' is no number. The number from before is kept.")
+    assert "is kept" in form.fault.text()
+    assert form.chosen().longest == session.recipe.checks.answer_length
 
 
 def test_earlier_rankings_go_on(qtbot: QtBot, page: RankPage) -> None:

@@ -88,6 +88,8 @@ def test_keys_move_through_the_window(window: Window, qtbot: QtBot) -> None:
     assert window.title == TITLES[0]
     qtbot.keyClick(window, Qt.Key.Key_4, Qt.KeyboardModifier.ControlModifier)
     assert window.title == TITLES[3]
+    qtbot.keyClick(window, Qt.Key.Key_0, Qt.KeyboardModifier.ControlModifier)
+    assert window.title == TITLES[9] == "Rank"
 
 
 def test_f6_visits_every_part_of_the_window(window: Window, qtbot: QtBot) -> None:
