@@ -11,6 +11,8 @@ from core.errors import EndpointError
 
 KEYS = ("TUNESMITH_API_KEY", "OPENAI_API_KEY")
 """Variables of the environment that may hold the key, the first one first."""
+OPENAI = "openai.com"
+"""Who the second one is meant for: no other server gets to see it."""
 SERVICE = "tunesmith"
 """Under this name, with the server's as user, the system's keyring may hold a key."""
 
@@ -25,10 +27,16 @@ class Key:
 
 def find_key(url: str) -> Key:
     """The key for a server: from the environment, else from the system's keyring, else none."""
-    for name in KEYS:
+    host = host_of(url)
+    for name in KEYS if _is_openai(host) else KEYS[:1]:
         if secret := os.environ.get(name, "").strip():
             return _sound(Key(secret, name))
-    return _sound(Key(_kept(host_of(url)), "the system's keyring"))
+    return _sound(Key(_kept(host), "the system's keyring"))
+
+
+def _is_openai(host: str) -> bool:
+    name = host.partition(":")[0].casefold()
+    return name == OPENAI or name.endswith(f".{OPENAI}")
 
 
 def _kept(host: str) -> str:

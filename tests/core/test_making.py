@@ -23,7 +23,7 @@ from core.jsonl import write_rows
 from core.making import endpoint
 from core.making.endpoint import address
 from core.making.job import Job, Making
-from core.making.keys import KEYS, SERVICE, host_of
+from core.making.keys import KEYS, SERVICE, find_key, host_of
 from core.making.ledger import part_of, state_of
 from core.making.order import Order
 from core.making.prompts import PASSAGE, SHORTEST, passages
@@ -234,7 +234,7 @@ def test_refusals_are_told_without_the_key(
     answer: Answer, says: str, hint: str, seeds: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TUNESMITH_API_KEY", KEY)
     with serve(lambda *_: answer) as server:
         status, said, err = make(capsys, seeds, server, "--timeout", 0.2)
     assert status == 2
@@ -464,10 +464,26 @@ def test_what_cannot_be_ordered_is_refused(
     assert says in err
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://api.openai.com/v1", "OPENAI_API_KEY"),
+        ("https://openai.com.evil.example/v1", ""),
+        ("https://models.example/v1", ""),
+        ("http://127.0.0.1:8000/v1", ""),
+    ],
+)
+def test_a_key_of_one_maker_is_for_that_maker(
+    url: str, origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert find_key(url).origin == origin
+
+
 def test_a_key_does_not_cross_the_network_in_the_clear(
     seeds: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("TUNESMITH_API_KEY", KEY)
     words = ("--endpoint", "http://models.example/v1", "--remote-model", "m")
     status, _, err = call(capsys, seeds, "-o", seeds.with_name("out.jsonl"), *words)
     assert status == 2
