@@ -301,7 +301,7 @@ def test_a_plan_that_was_tried_and_does_not_fit_tells_the_way_out(
         fits=False, failure="The computer ran out of memory.", reached="in trial step 2 of 5",
         device="x", cuda=False, adaptation="lora", limit_bytes=10**9,
     )  # fmt: skip
-    monkeypatch.setattr(launch, "measure", lambda *_: lost)
+    monkeypatch.setattr(launch, "measure", lambda *_, **__: lost)
     change(recipe, "training.micro_batch", 32)
     status, out, _ = call(capsys, "plan", str(recipe), "--fast", "--measure")
     assert status == 0
@@ -502,6 +502,7 @@ def test_commands_raise_only_what_the_door_understands(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_plan_is_measured(capsys: pytest.CaptureFixture[str], recipe: Path) -> None:
     change(recipe, "training.max_length", 64)
     found = document(capsys, "plan", str(recipe), "--fast", "--measure")

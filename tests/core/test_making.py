@@ -322,6 +322,7 @@ def test_a_call_that_was_ended_is_gone_on_with(
         words = ["-o", str(output), "--rows", "6", "--per-request", "2"]
         words += ["--endpoint", server.url, "--remote-model", "big"]
         command = [sys.executable, "-m", "core", "data", "make", str(seeds), *words]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ) as process:
             _until(lambda: len(server.asked) == 3)
             end(process)

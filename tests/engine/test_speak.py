@@ -25,6 +25,7 @@ from core.dataset import inspect_data, read_examples, split
 from core.engine.speak import Said, _Table, speak
 from core.errors import DataError, ModelError, RunError
 from core.events import Finished, Step
+from core.mixing import heldout_rows
 from core.places import starter
 from core.ranking import Ranking
 from core.recipe import Recipe, parse
@@ -95,7 +96,8 @@ def test_a_run_answers_as_it_was_scored(tmp_path: Path, recipe: Recipe, kind: st
     assert story.before is not None
     assert story.after is not None
     examples, _ = read_examples(Path(recipe.data.path))
-    kept = split(examples, recipe.data.heldout_share, recipe.training.seed)[1]
+    held = heldout_rows(recipe.data, len(examples))
+    kept = split(examples, held, recipe.training.seed)[1]
     made = ask(as_it_is("starter", GREEDY), result_of(run, GREEDY), prompts=questions(kept[:4]))
     before = [answer.answer for answer in story.before.answers]
     after = [answer.answer for answer in story.after.answers]

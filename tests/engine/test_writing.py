@@ -62,6 +62,7 @@ def test_what_the_model_cannot_read_is_refused(tmp_path: Path) -> None:
         writing.write(asked(tmp_path, longest=1020))
 
 
+@pytest.mark.slow
 def test_rows_by_a_model_here_are_judged_as_they_come(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,15 +15,18 @@ from gui.pages.base import Page
 from gui.pages.data import DataPage
 from gui.session import Session
 
-ROWS = 40_000
+ROWS = 150_000
 
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sessions, "LARGE", 100_000)
-    path = tmp_path / "large.jsonl"
-    rows = ({"prompt": f"What is {n} plus {n}?", "completion": f"{2 * n}."} for n in range(ROWS))
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return rows(tmp_path / "large.jsonl", ROWS)
+
+
+def rows(path: Path, count: int) -> str:
+    made = ({"prompt": f"What is {n} plus {n}?", "completion": f"{2 * n}."} for n in range(count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
     return str(path)
 
 
@@ -49,10 +52,23 @@ def test_first_rows_are_shown_while_the_rest_is_read_and_reading_can_be_stopped(
     assert not session.reading
     assert "Reading was stopped" in page.far.text()
     qtbot.mouseClick(page.again, Qt.MouseButton.LeftButton)
+    assert session.reading
+    session.reader.stop()
+
+
+def test_a_large_dataset_is_read_to_its_end(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sessions, "LARGE", 1_000)
+    page = show(DataPage)
+    assert isinstance(page, DataPage)
+    session.begin()
+    session.use_data(rows(tmp_path / "small.jsonl", 2_000))
     qtbot.waitUntil(
         lambda: session.facts.data is not None and session.facts.data.whole, timeout=60_000
     )
     assert session.facts.data is not None
-    assert session.facts.data.rows == ROWS
+    assert session.facts.data.rows == 2_000
     assert page.far.isHidden()
     page.doctor.errand.stop()

@@ -129,6 +129,7 @@ def test_the_step_is_traced_and_the_whole_window_takes_it_over(
     assert page.trace.button.isVisible()
 
 
+@pytest.mark.slow
 def test_trial_steps_are_taken_told_and_forgotten_with_the_recipe(
     qtbot: QtBot, session: Session, page: MemoryPage
 ) -> None:

@@ -134,6 +134,7 @@ def test_from_a_file_to_a_changed_model(qtbot: QtBot, real: Window, rows: Path) 
     assert result.artefact is not None
 
 
+@pytest.mark.slow
 def test_a_killed_engine_is_told_and_resumed(qtbot: QtBot, real: Window, rows: Path) -> None:
     set_up(qtbot, real, rows)
     real.go_forward()
