@@ -198,6 +198,13 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     counted = facts.tokens
     if counted is None or not counted.rows or counted.max_length != length:
         return  # counted at another length, these figures say nothing
+    if not counted.asks_alike:
+        yield _warning(
+            "model",
+            "The model's chat template ends a question otherwise in use than in training, so "
+            "answers may begin differently from how they were learned. Compare the texts around "
+            "add_generation_prompt in its chat_template.jinja.",
+        )
     if counted.untrained:
         yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
     if counted.cut / counted.rows > CUT_SHARE:

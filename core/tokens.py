@@ -46,6 +46,8 @@ class TokenFacts(Value):
     end_token: str = ""
     """The last token that is learned, as text: the sign to stop."""
     at_lengths: tuple[AtLength, ...] = ()
+    asks_alike: bool = True
+    """Whether a question ends in use as it does in training."""
     template_note: str = ""
     """What was done to the chat template so that answers can be told from questions."""
 

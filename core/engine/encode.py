@@ -246,6 +246,16 @@ def _kind(row: Row, position: int, length: int) -> PieceKind:
     return "trained" if position and row.trained[position] else "context"
 
 
+def asks_alike(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether what stands before an answer in training is what will stand there in use."""
+    asked = [{"role": "user", "content": "a"}]
+    rendered = tokenizer.apply_chat_template(
+        [*asked, {"role": "assistant", "content": "b"}], tokenize=True, return_dict=True
+    )["input_ids"]
+    before = question(tokenizer, asked)
+    return list(rendered[: len(before)]) == before
+
+
 def question(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> list[int]:
     """Tokens that ask for the next answer, as they will be asked in use."""
     ids = tokenizer.apply_chat_template(

@@ -28,8 +28,9 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     encoded = _encode(tokenizer, mixture.train)
     length = length_of(recipe, encoded)
     end = encode.end_token(tokenizer, encoded)
+    counted = encode.count(encoded, length, len(mixture.heldout), note, end)
     return Preview(
-        tokens=encode.count(encoded, length, len(mixture.heldout), note, end),
+        tokens=counted.model_copy(update={"asks_alike": encode.asks_alike(tokenizer)}),
         rows=tuple(
             encode.show(tokenizer, side, length, answer)
             for row in encoded[:rows]

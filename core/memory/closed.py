@@ -286,7 +286,9 @@ def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
         yield UNSURE, "mixtures of experts were compared with traces, not with measurements"
     elif not model.architecture.startswith(KNOWN):
         yield UNSURE, "layers of this family are taken to be like Llama's"
-    if setup.sharding != "none":
+    if setup.sharding.startswith("zero") or setup.offload:
+        yield UNSURE, "ZeRO and offloading were compared with neither traces nor measurements"
+    elif setup.sharding != "none":
         yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
     if setup.objective not in CHECKED:
         yield UNSURE, "this objective was compared with neither traces nor measurements"

@@ -40,6 +40,38 @@ def endless(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def two_faced(tmp_path: Path) -> Path:
+    """The starter model with a template that asks otherwise than it teaches."""
+    folder = tmp_path / "two_faced"
+    shutil.copytree(starter(), folder)
+    template = folder / "chat_template.jinja"
+    text = template.read_text(encoding="utf-8")
+    head, sign, tail = text.rpartition("'<|im_start|>assistant\\n'")
+    assert sign
+    template.write_text(f"{head}'<|im_start|>assistant\\n<think>'{tail}", encoding="utf-8")
+    return folder
+
+
+def test_a_template_that_asks_otherwise_than_it_teaches_is_told(
+    two_faced: Path, tmp_path: Path
+) -> None:
+    data = rows(tmp_path / "a.jsonl", [{"prompt": f"{n}?", "completion": "x"} for n in range(60)])
+    recipe = recipe_of(data)
+    for model, alike in (("starter", True), (str(two_faced), False)):
+        chosen = recipe.edit("model", model)
+        counted = launch.preview(chosen).tokens
+        assert counted.asks_alike is alike
+        facts = Facts(
+            machine=read_machine(),
+            model=models.look(models.resolve(model)),
+            tokens=counted,
+            **dict(mixing.look(chosen.data)),
+        )
+        told = [p for p in make_plan(chosen, facts).problems if "ends a question" in p.text]
+        assert bool(told) is not alike
+
+
 def rows(path: Path, made: list[dict[str, Any]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
     return path
