@@ -30,6 +30,7 @@ def rows(path: Path, count: int) -> str:
     return str(path)
 
 
+@pytest.mark.slow  # a busy machine may read all rows before the window is drawn once
 def test_first_rows_are_shown_while_the_rest_is_read_and_reading_can_be_stopped(
     qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page], large: str
 ) -> None:
