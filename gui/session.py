@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from core.memory.correction import recall
 from core.memory.traced import Exact, Request
 from core.offers import planned_for
 from core.plan import Facts, Plan, make_plan
+from core.reading import kind_of
 from core.recipe import Recipe
 from core.settle import setup_of
 from core.tokens import Preview
@@ -25,6 +27,8 @@ from gui.background import Task
 from gui.errand import Errand
 
 UNDO_STEPS = 200
+STREAMED = {".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow"}
+"""Kinds of files whose first rows can be read without the rest."""
 LARGE = 20_000_000
 """Bytes of a dataset from which on its first rows are shown before all are read."""
 _WORST_FIRST = ("blocker", "warning", "tip")
@@ -202,22 +206,21 @@ class Session(QObject):
         self._say("data", None)
         self._recount()
         data = self.recipe.data
-        self._forget("glance")
         self.reader.stop()
         if not data.path:
             return
         if size_of(data.path) > LARGE:
-            how: dict[str, Any] = {"format": data.format, "columns": data.columns}
-            task = Task(self, lambda: dataset.glance(Path(data.path), **how))
-            self._tasks["glance"] = task.then(self._glanced).start()
+            self._glance(data)
         self.reader.begin(lambda heed: mixing.look(data, heed), self._data_known, self._data_bad)
 
-    def _glanced(self, first: dataset.DataFacts) -> None:
-        """The first rows of a large file are shown while the rest is read."""
-        self._tasks.pop("glance", None)
-        if self.facts.data is None:
+    def _glance(self, data: Data) -> None:
+        """Show the first rows of a large file, which takes milliseconds, while the rest is read."""
+        path = Path(data.path)
+        if kind_of(path) not in STREAMED:
+            return
+        with contextlib.suppress(CoreError):  # reading on will say what is wrong
+            first = dataset.glance(path, format=data.format, columns=data.columns)
             self.facts = self.facts.model_copy(update={"data": first})
-            self._replan()
 
     def _data_known(self, found: mixing.Looked) -> None:
         self.facts = self.facts.model_copy(update=dict(found))
