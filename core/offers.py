@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.adapt import Adaptation
 from core.catalog import Gpu, gpus
+from core.draft import Facts
 from core.machine import Gpu as Card
 from core.machine import Machine
 from core.memory import Setup, estimate
@@ -11,6 +12,8 @@ from core.memory.choice import BytesNeeded, Option, judge, options
 from core.memory.cost import Work
 from core.memory.setup import Dtype
 from core.models import ModelFacts
+from core.recipe import Recipe
+from core.settle import setup_of
 
 BF16_SINCE = 8.0
 """Compute capability of Ampere."""
@@ -39,6 +42,13 @@ def offers(
     """Every GPU of the catalogue, judged for this step of our engine; the best ones first."""
     return options(_needed(model, adaptation, setup), _work(model, adaptation, setup), gpus(),
                    sharding=sharding)  # fmt: skip
+
+
+def offers_of(recipe: Recipe, facts: Facts) -> tuple[Option, ...]:
+    """Every GPU, judged for the step of a recipe; none as long as there is no model."""
+    if facts.model is None:
+        return ()
+    return offers(facts.model, recipe.adaptation, setup_of(recipe, facts))
 
 
 def offer(model: ModelFacts, adaptation: Adaptation, setup: Setup, gpu: Gpu) -> Option:

@@ -9,9 +9,9 @@ from html import escape
 
 from core import __version__
 from core.memory.choice import Option
-from core.numbers import show_bytes, show_count, show_duration
+from core.numbers import percent, show_bytes, show_count, show_duration
 from core.plan import Plan
-from core.plan_text import MILLION, SPEED_BAND, called, priced, verdict_line
+from core.plan_text import MILLION, SPEED_BAND, called, doubt, priced, verdict_line
 from core.recipe import Recipe
 
 COLOURS = ("#2a78d6", "#d97706", "#0d9f6e", "#b3408f", "#6d5bd0", "#0e8a9c", "#8a6d1f", "#7a7f87")
@@ -73,7 +73,7 @@ def _memory(plan: Plan) -> Iterator[str]:
         return
     yield (
         f"<p>{show_bytes(plan.needed)} of {show_bytes(plan.limit)}, {escape(plan.device)}; "
-        f"{bill.method}, give or take {bill.band:.0%}.<br><strong>{escape(verdict_line(plan))}"
+        f"{bill.method}, {escape(doubt(bill))}.<br><strong>{escape(verdict_line(plan))}"
         "</strong></p>"
     )
     whole = max(plan.needed, plan.limit)
@@ -110,7 +110,7 @@ def _gpus(options: Sequence[Option], tokens: int | None) -> Iterator[str]:
         return
     yield (
         f"<h2>GPUs</h2><p>Time and cost are for {show_count(tokens or MILLION)} tokens, computed, "
-        f"and may be off by {SPEED_BAND:.0%}.</p><table>"
+        f"and may be off by {percent(SPEED_BAND)}.</p><table>"
     )
     for option in options:
         hours, low, high = priced(option, tokens)

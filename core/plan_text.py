@@ -9,7 +9,7 @@ from typing import Any
 from core.memory import Bill
 from core.memory.choice import Option, best
 from core.mixing import Drawn
-from core.numbers import show_bytes, show_count, show_duration
+from core.numbers import percent, show_bytes, show_count, show_duration
 from core.plan import Plan
 from core.terminal import table
 
@@ -53,13 +53,16 @@ def memory_lines(plan: Plan) -> Iterator[str]:
     """The memory bill item by item, and whether it fits."""
     if plan.bill:
         bill, limit = show_bytes(plan.needed), show_bytes(plan.limit)
-        band = f"give or take {plan.bill.band * 100:.0f} %"
-        note = f"; {plan.bill.note}" if plan.bill.note else ""
-        yield f"Memory: about {bill} of {limit} ({plan.device}), {band}{note}."
+        yield f"Memory: about {bill} of {limit} ({plan.device}), {doubt(plan.bill)}."
         yield table([(i.name, show_bytes(i.bytes), i.note) for i in plan.items])
         if plan.bill.host:
             yield f"And {show_bytes(plan.bill.host)} of the computer's own memory."
         yield verdict_line(plan)
+
+
+def doubt(bill: Bill) -> str:
+    """How far off the figure may be, and why it is less sure than usual."""
+    return f"give or take {percent(bill.band)}" + (f": {bill.note}" if bill.note else "")
 
 
 def verdict_line(plan: Plan) -> str:
@@ -71,17 +74,23 @@ def verdict_line(plan: Plan) -> str:
         case "no":
             return f"Does not fit: {show_bytes(-spare)} more are needed."
         case "tight":
-            return f"Tight: only {show_bytes(spare)} to spare, and this is an estimate."
+            rough = ", and this is an estimate" if _is_estimate(plan) else ""
+            return f"Tight: only {show_bytes(spare)} to spare{rough}."
     return f"Fits, {show_bytes(spare)} to spare."
+
+
+def _is_estimate(plan: Plan) -> bool:
+    return plan.bill is not None and plan.bill.method == "closed-form"
 
 
 def price_line(option: Option, tokens: int | None) -> str:
     """Time and money on one kind of GPU."""
     hours, low, high = priced(option, tokens)
     work = f"{show_count(tokens)} tokens" if tokens else "a million tokens"
+    band = percent(SPEED_BAND)
     return (
         f"On {called(option)}, {work} take about {show_duration(hours * 3600)} ({hours:.2g} h) "
-        f"and cost ${low:.2f} to ${high:.2f} where it is rented, give or take {SPEED_BAND:.0%}."
+        f"and cost ${low:.2f} to ${high:.2f} where it is rented, give or take {band}."
     )
 
 

@@ -13,7 +13,8 @@ from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
 from core.portions import packing_pays, seen_share
 from core.recipe import Recipe
-from core.settle import automatic_rate, settle
+from core.settle import automatic_rate
+from core.whatif import gentlest
 
 RATE_FACTOR = 10
 """A rate so many times the usual one is said to be too high."""
@@ -252,27 +253,12 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     if plan.fit != "no":
         return
+    way = gentlest(recipe, facts)
     yield _warning(
         "training.micro_batch",
         f"About {show_bytes(plan.needed)} are needed, {plan.device} has {show_bytes(plan.limit)}.",
-        _memory_fix(recipe, settle(recipe, facts)[0]),
+        way.edit if way else None,
     )
-
-
-def _memory_fix(recipe: Recipe, settings: Settings) -> Edit | None:
-    training = recipe.training
-    if training.micro_batch > 1:
-        halved = training.model_dump(mode="json") | {
-            "micro_batch": training.micro_batch // 2,
-            "accumulation": settings.accumulation * 2,
-        }
-        label = f"Batch {training.micro_batch} to {training.micro_batch // 2}, same result"
-        return Edit(path="training", value=halved, label=label)
-    if training.checkpointing != "on":
-        return Edit(path="training.checkpointing", value="on", label="Recompute activations")
-    if recipe.adaptation.kind != "qlora":
-        return Edit(path="adaptation", value={"kind": "qlora"}, label="Use QLoRA")
-    return None
 
 
 def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:

@@ -9,10 +9,10 @@ from annotated_types import Ge
 
 from core.catalog import CatalogModel, models
 from core.choices import Training
-from core.draft import Settings
+from core.draft import Facts, Settings
 from core.errors import Edit
 from core.memory import Setup
-from core.plan import Facts
+from core.numbers import percent
 from core.portions import tokens
 from core.recipe import Recipe
 from core.settle import make_draft, settle, setup_of
@@ -41,7 +41,7 @@ class Saving(Value):
     @property
     def price(self) -> str:
         """What it costs, in a few words."""
-        slower = f"about {self.slower:.0%} slower" if self.slower else ""
+        slower = f"about {percent(self.slower)} slower" if self.slower else ""
         return ", ".join(filter(None, (slower, self.changes))) or "same result"
 
 
@@ -62,7 +62,7 @@ def ladder(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     limit = make_draft(recipe, facts).limit
     steps: list[Saving] = []
     while limit and needed(recipe, facts) > limit:
-        way = _gentlest(recipe, facts)
+        way = gentlest(recipe, facts)
         if way is None:
             return ()
         steps.append(way)
@@ -70,7 +70,7 @@ def ladder(recipe: Recipe, facts: Facts) -> tuple[Saving, ...]:
     return tuple(steps)
 
 
-def _gentlest(recipe: Recipe, facts: Facts) -> Saving | None:
+def gentlest(recipe: Recipe, facts: Facts) -> Saving | None:
     """The largest saving that leaves the result the same, else the largest of all."""
     ways = savings(recipe, facts)
     return next((way for way in ways if not way.changes), ways[0] if ways else None)
@@ -78,7 +78,7 @@ def _gentlest(recipe: Recipe, facts: Facts) -> Saving | None:
 
 def advice(recipe: Recipe, facts: Facts) -> str:
     """What to do about a run that was tried and does not fit, whatever the estimate says."""
-    first = _gentlest(recipe, facts)
+    first = gentlest(recipe, facts)
     ways = ladder(recipe, facts) or ((first,) if first else ())
     if not ways:
         return "Close other programs, or choose a smaller model."

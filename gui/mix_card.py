@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from core.choices import Replay, Source
+from core.numbers import percent
 from core.plan import Plan
 from core.recipe import Recipe
 from gui.fields import Choice
@@ -83,7 +84,7 @@ class MixCard(Card):
         box = Choice()
         box.setAccessibleName(f"Share of {name}")
         for share in shares:
-            box.addItem(f"{share:.0%} of all rows", share)
+            box.addItem(f"{percent(share)} of all rows", share)
         box.setCurrentIndex(shares.index(source.share))
         box.setEnabled(source.rows is None)
         box.activated.connect(lambda index: self._set_share(where, box.itemData(index)))

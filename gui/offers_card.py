@@ -11,10 +11,9 @@ from core.catalog import find_gpu
 from core.memory.choice import Option, best
 from core.memory.cost import method_of
 from core.memory.rules import compared
-from core.numbers import show_bytes, show_count, show_duration
-from core.offers import offers
+from core.numbers import percent, show_bytes, show_count, show_duration
+from core.offers import offers_of
 from core.plan_text import SPEED_BAND, called, priced
-from core.settle import setup_of
 from core.whatif import largest_model
 from gui.parts import Disclosure, Pile, WhenSeen
 from gui.session import Session
@@ -45,9 +44,9 @@ class OffersCard(WhenSeen):
     def draw(self) -> None:
         """Judge every GPU of the catalogue for the plan as it is."""
         recipe, facts, plan = self.session.recipe, self.session.facts, self.session.plan
-        if facts.model is None or plan.bill is None:
+        if plan.bill is None:
             return
-        self.offers = offers(facts.model, recipe.adaptation, setup_of(recipe, facts))
+        self.offers = offers_of(recipe, facts)
         self.said.setText(_summary(self.offers, plan.tokens))
         first, others = self.offers[:SHOWN], self.offers[SHOWN:]
         shown = (self.offers, plan.tokens)
@@ -117,7 +116,7 @@ def _summary(options: Sequence[Option], tokens: int | None) -> str:
     found = f"Fewest and cheapest: {called(chosen)}." if chosen else "It fits on none of them."
     work = f"the {show_count(tokens)} tokens of this run" if tokens else "a million tokens"
     return (
-        f"{found} Time and cost are for {work}, computed, and may be off by {SPEED_BAND:.0%}. "
+        f"{found} Time and cost are for {work}, computed, and may be off by {percent(SPEED_BAND)}. "
         "Prices are what clouds asked lately. Several GPUs are for planning: Tunesmith itself "
         "trains on one so far."
     )

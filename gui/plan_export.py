@@ -8,10 +8,8 @@ from pathlib import Path
 from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from core import durable
-from core.memory.choice import Option
-from core.offers import offers
+from core.offers import offers_of
 from core.plan_page import gpus_csv, items_csv, page
-from core.settle import setup_of
 from gui import messages
 from gui.session import Session
 from gui.widgets import QuietButton
@@ -62,16 +60,9 @@ class ExportButton(QuietButton):
             messages.tell(self, "The picture was not written.", f"{path} cannot be written.")
 
     def _texts(self) -> dict[str, Callable[[], str]]:
-        session = self.session
-        plan = session.plan
+        recipe, facts, plan = self.session.recipe, self.session.facts, self.session.plan
         return {
-            "plan.html": lambda: page(session.recipe, plan, self._offers()),
+            "plan.html": lambda: page(recipe, plan, offers_of(recipe, facts)),
             "memory.csv": lambda: items_csv(plan),
-            "gpus.csv": lambda: gpus_csv(self._offers(), plan.tokens),
+            "gpus.csv": lambda: gpus_csv(offers_of(recipe, facts), plan.tokens),
         }
-
-    def _offers(self) -> tuple[Option, ...]:
-        recipe, facts = self.session.recipe, self.session.facts
-        if facts.model is None:
-            return ()
-        return offers(facts.model, recipe.adaptation, setup_of(recipe, facts))

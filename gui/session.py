@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -19,7 +18,7 @@ from core.memory.correction import recall
 from core.memory.traced import Exact, Request
 from core.offers import planned_for
 from core.plan import Facts, Plan, make_plan
-from core.reading import kind_of
+from core.reading import STREAMED, kind_of
 from core.recipe import Recipe
 from core.settle import setup_of
 from core.tokens import Preview
@@ -27,8 +26,6 @@ from gui.background import Task
 from gui.errand import Errand
 
 UNDO_STEPS = 200
-STREAMED = {".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow"}
-"""Kinds of files whose first rows can be read without the rest."""
 LARGE = 20_000_000
 """Bytes of a dataset from which on its first rows are shown before all are read."""
 _WORST_FIRST = ("blocker", "warning", "tip")
@@ -209,18 +206,16 @@ class Session(QObject):
         self.reader.stop()
         if not data.path:
             return
-        if size_of(data.path) > LARGE:
-            self._glance(data)
+        self._glance(data)
         self.reader.begin(lambda heed: mixing.look(data, heed), self._data_known, self._data_bad)
 
     def _glance(self, data: Data) -> None:
         """Show the first rows of a large file, which takes milliseconds, while the rest is read."""
-        path = Path(data.path)
-        if kind_of(path) not in STREAMED:
-            return
-        with contextlib.suppress(CoreError):  # reading on will say what is wrong
-            first = dataset.glance(path, format=data.format, columns=data.columns)
-            self.facts = self.facts.model_copy(update={"data": first})
+        with contextlib.suppress(CoreError, OSError):  # reading on will say what is wrong
+            path = located(data.path)
+            if kind_of(path) in STREAMED and path.stat().st_size > LARGE:
+                first = dataset.glance(path, format=data.format, columns=data.columns)
+                self.facts = self.facts.model_copy(update={"data": first})
 
     def _data_known(self, found: mixing.Looked) -> None:
         self.facts = self.facts.model_copy(update=dict(found))
@@ -280,15 +275,6 @@ class Session(QObject):
         else:
             self.troubles[what] = error
         self.trouble.emit(what, error)
-
-
-def size_of(path: str) -> int:
-    """Bytes of a dataset; 0 when nobody can tell."""
-    try:
-        place = located(path)
-        return place.stat().st_size if place.is_file() else LARGE + 1
-    except (OSError, CoreError):
-        return 0
 
 
 def _read_by(recipe: Recipe) -> Data:

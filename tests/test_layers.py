@@ -43,9 +43,10 @@ draft
 portions
 pace
 settle
+whatif
 problems
 plan
-offers whatif rundir hub hub_files
+offers rundir hub hub_files
 hub_data
 fetch_shape
 fetch

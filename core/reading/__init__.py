@@ -23,7 +23,7 @@ from core.reading.table import read_table
 from core.reading.text import LOOKED_AT, encoding_of
 from core.reading.workbook import read_workbook
 
-__all__ = ["KINDS", "BadLine", "Line", "digest_of", "kind_of", "read_rows"]
+__all__ = ["KINDS", "STREAMED", "BadLine", "Line", "digest_of", "kind_of", "read_rows"]
 
 _TEXTS: dict[str, Callable[[Path], Read]] = {
     ".jsonl": json_lines,
@@ -40,6 +40,8 @@ _BINARIES: dict[str, tuple[Callable[[Path], Read], tuple[bytes, ...], str]] = {
 }
 KINDS = (*_TEXTS, *_BINARIES)
 """Endings of files that are read, the last one but `.gz` and `.zst`."""
+STREAMED = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow"})
+"""Kinds whose first rows are there before the rest is read."""
 _SUPPORTED = f"Supported are {', '.join(KINDS)}, also packed as .gz or .zst."
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive", "Unpack it first."),

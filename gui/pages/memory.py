@@ -10,8 +10,9 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
 from core.catalog import find_gpu, gpus
 from core.memory import Item
-from core.numbers import show_bytes
+from core.numbers import percent, show_bytes
 from core.plan import Plan
+from core.plan_text import doubt
 from core.problems import MACHINE
 from core.recipe import Recipe
 from gui.fields import Choice
@@ -114,10 +115,11 @@ class BillCard(Card):
         self.export.setVisible(known)
         self.figure.setText(show_bytes(plan.needed) if known else "–")
         self.limit.setText(f"of {show_bytes(plan.limit)}, {plan.device}" if plan.limit else "")
-        self.doubt.setText(_doubt(plan))
+        said = doubt(plan.bill) if plan.bill else ""
+        self.doubt.setText(f"{said[:1].upper()}{said[1:]}.")
         self.doubt.setVisible(known)
-        said = f"{show_bytes(plan.needed)} of {show_bytes(plan.limit)} needed" if known else ""
-        self.meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, said)
+        needed = f"{show_bytes(plan.needed)} of {show_bytes(plan.limit)} needed" if known else ""
+        self.meter.set_parts([(i.name, i.bytes) for i in plan.items], plan.limit, needed)
         self.table.fill(plan.items, lambda: [_table(plan.items)] if known else [])
         self.verdict.show_as(*judge(plan))
 
@@ -125,14 +127,6 @@ class BillCard(Card):
 def _own(session: Session) -> str:
     cards = session.machine.gpus
     return f"This computer: {cards[0].name}" if cards else "This computer, without a GPU"
-
-
-def _doubt(plan: Plan) -> str:
-    """How far off the figure may be, and why."""
-    if plan.bill is None:
-        return ""
-    why = f": {plan.bill.note}" if plan.bill.note else ""
-    return f"Give or take {plan.bill.band:.0%}{why}."
 
 
 def _table(items: Sequence[Item]) -> QWidget:
@@ -144,7 +138,7 @@ def _table(items: Sequence[Item]) -> QWidget:
     grid.setColumnStretch(2, 1)
     whole = sum(item.bytes for item in items)
     for line, item in enumerate(items):
-        share = f"{item.bytes / whole:.0%}" if whole else ""
+        share = percent(item.bytes / whole) if whole else ""
         amount = PlainLabel(show_bytes(item.bytes), "strong")
         amount.setAlignment(Qt.AlignmentFlag.AlignRight)
         grid.addWidget(Swatch(line), line, 0)

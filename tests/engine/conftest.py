@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def go(run: RunDir, listener: Listener = lambda run, event: None) -> History:
     finally:
         voice.close()
     return run.history()
+
+
+def losses(history: History) -> list[float]:
+    return [step.loss for step in history.steps]
+
+
+def weights(run: RunDir) -> dict[str, str]:
+    """A digest of every weight file of the artefact."""
+    folder = run.adapter if run.adapter.exists() else run.model
+    return {
+        p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")
+    }
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -26,14 +25,13 @@ from core.engine.run import Job, _make_trainer, read_rows
 from core.engine.wishes import Wishes
 from core.errors import DataError
 from core.events import Event, Step
-from core.history import History
 from core.places import sample, starter
 from core.plan import Plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
 from core.tokens import AnswerSide
 from core.watch import _line
-from tests.engine.conftest import create, go
+from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 LONG = "word " * 300
@@ -68,17 +66,6 @@ def recipe(pairs_file: Path) -> Recipe:
 def rows(path: Path, *given: dict[str, Any]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in given), encoding="utf-8")
     return str(path)
-
-
-def losses(history: History) -> list[float]:
-    return [step.loss for step in history.steps]
-
-
-def weights(run: RunDir) -> dict[str, str]:
-    folder = run.adapter if run.adapter.exists() else run.model
-    return {
-        p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")
-    }
 
 
 def read(folder: Path, recipe: Recipe) -> tuple[Job, Prefer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,25 +12,12 @@ from transformers import AutoModelForCausalLM
 
 from core.adapt import ADAPTATIONS
 from core.events import Event, Finished, Step
-from core.history import History
 from core.recipe import Recipe
 from core.rundir import RunDir
-from tests.engine.conftest import create, go
+from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 KINDS = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
-
-
-def losses(history: History) -> list[float]:
-    return [step.loss for step in history.steps]
-
-
-def weights(run: RunDir) -> dict[str, str]:
-    """A digest of every weight file of the artefact."""
-    folder = run.adapter if run.adapter.exists() else run.model
-    return {
-        p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")
-    }
 
 
 def test_one_by_eight_equals_eight_by_one(tmp_path: Path, recipe: Recipe) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -122,6 +124,25 @@ def known(qtbot: QtBot, session: Session) -> None:
     session.edit("model", "starter")
     session.begin()
     qtbot.waitUntil(lambda: session.facts.data is not None)
+
+
+def nameless(page: QWidget) -> list[QWidget]:
+    """What the keyboard reaches and a screen reader could not call by a name."""
+    return [
+        widget
+        for widget in page.findChildren(QWidget)
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+        and widget.isVisibleTo(page)
+        and not widget.accessibleName()
+        and widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
+    ]
+
+
+def questions(path: Path, count: int) -> str:
+    """A file of so many rows of a prompt and an answer."""
+    made = ({"prompt": f"{path.stem} {n}?", "completion": f"{n}."} for n in range(count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    return str(path)
 
 
 def _let_go(widget: QWidget) -> None:

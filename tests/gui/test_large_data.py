@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from gui import session as sessions
 from gui.pages.base import Page
 from gui.pages.data import DataPage
 from gui.session import Session
+from tests.gui.conftest import questions
 
 ROWS = 150_000
 
@@ -21,13 +21,7 @@ ROWS = 150_000
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(sessions, "LARGE", 100_000)
-    return rows(tmp_path / "large.jsonl", ROWS)
-
-
-def rows(path: Path, count: int) -> str:
-    made = ({"prompt": f"What is {n} plus {n}?", "completion": f"{2 * n}."} for n in range(count))
-    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
-    return str(path)
+    return questions(tmp_path / "large.jsonl", ROWS)
 
 
 def test_first_rows_are_shown_while_the_rest_is_read_and_reading_can_be_stopped(
@@ -63,7 +57,7 @@ def test_a_large_dataset_is_read_to_its_end(
     page = show(DataPage)
     assert isinstance(page, DataPage)
     session.begin()
-    session.use_data(rows(tmp_path / "small.jsonl", 2_000))
+    session.use_data(questions(tmp_path / "small.jsonl", 2_000))
     qtbot.waitUntil(
         lambda: session.facts.data is not None and session.facts.data.whole, timeout=60_000
     )

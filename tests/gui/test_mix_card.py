@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,13 +13,7 @@ from gui.pages.base import Page
 from gui.pages.data import DataPage
 from gui.session import Session
 from gui.widgets import PlainLabel, QuietButton
-from tests.gui.conftest import known
-
-
-def rows(path: Path, count: int) -> str:
-    made = ({"prompt": f"{path.stem} {n}?", "completion": f"{n}."} for n in range(count))
-    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
-    return str(path)
+from tests.gui.conftest import known, questions
 
 
 def test_datasets_are_mixed_in_shared_and_taken_out(
@@ -30,8 +23,8 @@ def test_datasets_are_mixed_in_shared_and_taken_out(
     assert isinstance(page, DataPage)
     assert page.mix.isHidden()
     known(qtbot, session)
-    page.mix.mix(rows(tmp_path / "letters.jsonl", 40))
-    page.mix.replay(rows(tmp_path / "general.jsonl", 900))
+    page.mix.mix(questions(tmp_path / "letters.jsonl", 40))
+    page.mix.replay(questions(tmp_path / "general.jsonl", 900))
     qtbot.waitUntil(lambda: len(session.facts.further) == 2 and len(session.plan.sources) >= 3)
     said = [label.text() for label in page.mix.lines.findChildren(PlainLabel)]
     assert {"Mixed in: letters.jsonl", "Replay: general.jsonl", "40 of 40 rows"} <= set(said)

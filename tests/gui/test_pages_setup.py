@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QFont, QTextCursor
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from core.choices import Checks, Training
@@ -32,7 +32,7 @@ from gui.pages.review import ReviewPage
 from gui.session import Session
 from gui.token_view import TokenView, visible
 from gui.widgets import Notice
-from tests.gui.conftest import known
+from tests.gui.conftest import known, nameless
 
 SETUP = [spec for spec in PAGES if not spec.follows_run]
 MARKUP = "<img src='x.png'><b>bold</b>"
@@ -51,15 +51,7 @@ def test_every_page_can_be_walked_by_keyboard_and_heard(
     page = show(spec.load())  # type: ignore[attr-defined]
     if full:
         known(qtbot, session)
-    nameless = [
-        widget
-        for widget in page.findChildren(QWidget)
-        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-        and widget.isVisibleTo(page)
-        and not widget.accessibleName()
-        and widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
-    ]
-    assert nameless == []
+    assert nameless(page) == []
     rich = [
         label.text()
         for label in page.findChildren(QLabel)

@@ -22,6 +22,7 @@ from gui.rank_setup import DATA, HELDOUT, TYPED
 from gui.rate_edit import RateEdit
 from gui.runner import Runner
 from gui.session import Session
+from tests.gui.conftest import nameless
 
 PATIENCE = 180_000
 MARKUP = "<b>bold</b> <img src='x.png'>"
@@ -179,15 +180,7 @@ def test_everything_can_be_walked_by_keyboard_and_heard(page: RankPage) -> None:
     ranking = made(("a", "b"))
     for show in (lambda: None, lambda: page.show_ranking(ranking), page._show_outcome):
         show()
-        nameless = [
-            widget
-            for widget in page.findChildren(QWidget)
-            if widget.focusPolicy() & Qt.FocusPolicy.TabFocus
-            and widget.isVisibleTo(page)
-            and not widget.accessibleName()
-            and widget.objectName() not in ("qt_spinbox_lineedit", "qt_scrollarea_viewport")
-        ]
-        assert nameless == []
+        assert nameless(page) == []
 
 
 def test_a_judgement_that_cannot_be_kept_is_told_and_nothing_moves(
