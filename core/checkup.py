@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.dataset import DataFacts, Heed, facts_of, no_heed, usable
+from core.dataset import EACH, DataFacts, Heed, facts_of, no_heed, usable
 from core.doctor import CHECKS, Ask, Check, Seen
 from core.errors import DataError
 from core.findings import DataFinding, Survey, count_rows
@@ -14,8 +14,6 @@ from core.reading import BadLine
 from core.recognise import Opened, open_rows
 
 BROKEN = "broken_lines"
-EACH = 256
-"""Rows between two reports."""
 _ORDER = ("error", "warning", "note")
 
 

@@ -79,7 +79,7 @@ class DataFacts(Value):
 
 Heed = Callable[[int], None]
 """Told how many rows were seen, now and then; what it raises ends the work."""
-HEEDED = 1000
+EACH = 256
 """Rows between two words on how far it is."""
 
 
@@ -101,7 +101,7 @@ def inspect_data(
     opened = open_rows(Path(path), format, columns)
     survey = Survey(opened.columns, opened.match.mapping)
     for number, _ in enumerate(usable(opened, survey), 1):
-        if number % HEEDED == 0:
+        if number % EACH == 0:
             heed(number)
     return facts_of(opened, survey)
 

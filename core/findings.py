@@ -114,7 +114,7 @@ class _Roles:
     """Rows below which chance may look like a fault, and texts that are told apart."""
 
     def __init__(self) -> None:
-        self._lines: list[int] = []
+        self._lines = array("Q")
         self._systems: set[int] = set()
         self._said: set[int] = set()
 
@@ -132,7 +132,7 @@ class _Roles:
         """The rows, if the question was taken for the system message."""
         rows = min(len(self._lines), self.KEPT)
         odd = len(self._systems) >= 0.5 * rows and len(self._said) <= 0.1 * rows
-        return self._lines if rows >= self.ENOUGH and odd else []
+        return list(self._lines) if rows >= self.ENOUGH and odd else []
 
 
 class Survey:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from core.checkup import BROKEN, EACH, Checkup, examine
+from core.checkup import BROKEN, Checkup, examine
 from core.copies import home_for, refuse_changed, stem_of
-from core.dataset import DataFacts, Heed, no_heed
+from core.dataset import EACH, DataFacts, Heed, no_heed
 from core.doctor import Ask, Check
 from core.durable import digest
 from core.errors import DataError
