@@ -9,6 +9,7 @@ from core.dataset import DataFacts
 from core.errors import CoreError, Problem
 from core.events import Answer, Scored
 from core.history import History, Outcome
+from core.metrics import show, told
 from core.numbers import show_number
 from core.objectives import OBJECTIVES
 from core.rundir import RunDir
@@ -62,6 +63,7 @@ def _score(scored: Scored | None) -> dict[str, Any] | None:
         return None
     return {
         "loss": scored.loss,
+        "metrics": scored.metrics,
         "exact_match": scored.exact_match,
         "reward_accuracy": scored.reward_accuracy,
         "rows": scored.rows,
@@ -83,7 +85,8 @@ def tell_result(run: RunDir, story: History, outcome: Outcome, terminal: Termina
 
 def _scores(before: Scored, after: Scored) -> Iterator[tuple[str, str, str]]:
     yield "", "before", "after"
-    yield "held-out loss", show_number(round(before.loss, 4)), show_number(round(after.loss, 4))
+    if before.loss is not None and after.loss is not None:
+        yield "held-out loss", show_number(round(before.loss, 4)), show_number(round(after.loss, 4))
     if before.exact_match is not None and after.exact_match is not None:
         yield "exactly right", f"{before.exact_match:.0%}", f"{after.exact_match:.0%}"
     if before.reward_accuracy is not None and after.reward_accuracy is not None:
@@ -92,6 +95,9 @@ def _scores(before: Scored, after: Scored) -> Iterator[tuple[str, str, str]]:
             f"{before.reward_accuracy:.0%}",
             f"{after.reward_accuracy:.0%}",
         )
+    for metric, text in told(before.metrics):
+        if metric.name in after.metrics:
+            yield metric.title.lower(), text, show(metric, after.metrics[metric.name])
 
 
 def examples(before: Scored, after: Scored) -> Iterator[str]:

@@ -104,17 +104,24 @@ class Step(_Event):
     tokens_per_second: float | None = None
     seconds: float = 0.0
     memory: Memory = Memory()
+    metrics: dict[str, float] = Field({})
+    """What else the objective tells, by the names of core.metrics."""
 
 
 class Evaluated(_Event):
-    """Loss on the held-out rows at a step; `best` when it is the lowest so far."""
+    """The held-out rows at a step; `best` when they were never better.
+
+    Better is a lower loss, or a higher reward where answers are rewarded and there is no loss.
+    """
 
     kind: Literal["evaluated"] = "evaluated"
     step: int
-    loss: float
+    loss: float | None = None
     best: bool = False
     reward_accuracy: float | None = None
     """As in `Scored`."""
+    metrics: dict[str, float] = Field({})
+    """As in `Step`."""
 
 
 class Sampled(_Event):
@@ -128,16 +135,18 @@ class Sampled(_Event):
 class Scored(_Event):
     """The held-out set, scored before or after training.
 
-    Loss is per trained token; of preferences it is per pair.
+    Loss is per trained token; of preferences it is per pair; None where answers are rewarded.
     """
 
     kind: Literal["scored"] = "scored"
     when: Literal["before", "after"]
-    loss: float
+    loss: float | None = None
     exact_match: float | None = None
     reward_accuracy: float | None = None
     """Share of pairs whose better answer became likelier than the worse one, compared with the
     model before training; a tie counts half. None when no pairs are learned."""
+    metrics: dict[str, float] = Field({})
+    """As in `Step`."""
     rows: int = 0
     answers: tuple[Answer, ...] = ()
 

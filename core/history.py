@@ -148,8 +148,8 @@ class History:
 
     @property
     def best(self) -> Evaluated | None:
-        """The evaluation with the lowest held-out loss."""
-        return min(self.evaluations, key=lambda e: e.loss, default=None)
+        """The best look at the held-out rows so far."""
+        return next((e for e in reversed(self.evaluations) if e.best), None)
 
     def outcome(self, *, alive: bool = False) -> Outcome:
         """How the run stands; `alive` says whether an engine holds its lock."""

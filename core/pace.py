@@ -53,7 +53,7 @@ def token_seconds(
     recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
 ) -> float | None:
     """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
-    passes = 6 if recipe.adaptation.kind == "full" else 4
+    passes = 6 if recipe.adaptation.trains_base else 4
     passes += 2 if recipe.objective.kind == "dpo" else 0  # the reference reads every row too
     if settings.device == "cpu":
         return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))

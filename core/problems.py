@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from core.dataset import DataFacts, DataFinding
 from core.draft import Draft, Facts, Settings
 from core.errors import Edit, Problem
+from core.misfits import misfits
+from core.misfits.base import blocker, warning
 from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
@@ -29,6 +31,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield facts.corrections.problem
     yield from _missing(recipe, facts)
     yield from _device(recipe, facts)
+    yield from misfits(recipe, facts, plan)
     if facts.data is not None:
         yield from _data(recipe, facts, plan)
     if facts.model is not None:
@@ -44,43 +47,35 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _disk(recipe, facts, plan)
 
 
-def _blocker(where: str, text: str, fix: Edit | None = None) -> Problem:
-    return Problem(level="blocker", where=where, text=text, fix=fix)
-
-
-def _warning(where: str, text: str, fix: Edit | None = None) -> Problem:
-    return Problem(level="warning", where=where, text=text, fix=fix)
-
-
 def _missing(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
     if not recipe.model:
-        yield _blocker("model", "No model is chosen.", Edit(path="model", value="starter",
+        yield blocker("model", "No model is chosen.", Edit(path="model", value="starter",
                        label="Use the starter model"))  # fmt: skip
     if not recipe.data.path:
-        yield _blocker("data.path", "No dataset is chosen.")
+        yield blocker("data.path", "No dataset is chosen.")
     elif facts.data is None:
-        yield _blocker("data.path", "The dataset has not been read.")
+        yield blocker("data.path", "The dataset has not been read.")
     elif not facts.data.whole:
-        yield _blocker(
+        yield blocker(
             "data.path", f"Only the first {facts.data.rows:,} rows of the dataset were read yet."
         )
 
 
 def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
     if facts.machine.planned:
-        yield _blocker(
+        yield blocker(
             MACHINE,
             f"This is a plan for {facts.machine.gpus[0].name}, which is not in this computer. To "
             "start here, choose this computer on the Memory page.",
         )
     if recipe.training.device == "cuda" and not facts.machine.gpus:
-        yield _blocker(
+        yield blocker(
             "training.device",
             "The recipe asks for an NVIDIA GPU and none was found.",
             Edit(path="training.device", value="auto", label="Choose automatically"),
         )
     if recipe.adaptation.quantised and not importlib.util.find_spec("bitsandbytes"):
-        yield _blocker(
+        yield blocker(
             "adaptation",
             "QLoRA needs the package bitsandbytes, which is not installed.",
             Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA"),
@@ -96,7 +91,7 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
         yield Problem(level=level, where=where, text=finding.text)
     if plan.settings is not None and not plan.heldout:
         share = Edit(path="data.heldout_share", value=0.1, label="Hold out 10 %")
-        yield _warning(
+        yield warning(
             "data.heldout_share", "No rows are held out: nobody can tell learning from "
             "memorising.", None if recipe.data.heldout else share,
         )  # fmt: skip
@@ -116,7 +111,7 @@ def _formats(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
             continue
         use = "be measured on" if where == "heldout" else "learn from"
         place = {"path": "data.format", "heldout": "data.heldout"}.get(where)
-        yield _blocker(
+        yield blocker(
             place or f"data.{where}.format",
             f"{title} cannot {use} rows of the format {looked.format!r}.",
             _other_objective(looked.format) if where == "path" else None,
@@ -152,14 +147,14 @@ def _findings(recipe: Recipe, facts: Facts) -> Iterator[tuple[str, DataFinding]]
 def _weightless(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
     if not facts.model.here:
-        yield _blocker(
+        yield blocker(
             "model",
             f"{facts.model.name} is not on this computer. Its shape is known, which is enough to "
             "plan. To train, download it on the Model page or with `tunesmith fetch "
             f"{facts.model.name}`.",
         )
     elif not facts.model.bytes:
-        yield _blocker(
+        yield blocker(
             "model",
             f"Of {facts.model.name} only the shape is known, which is enough to plan. To train, "
             "choose the folder that also holds its weights.",
@@ -169,7 +164,7 @@ def _weightless(facts: Facts) -> Iterator[Problem]:
 def _quantised(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
     if facts.model.quantised:
-        yield _blocker(
+        yield blocker(
             "model",
             f"{facts.model.name} is stored quantised ({facts.model.quantised}), and rounded "
             "weights cannot be trained further. Choose the original in 16 bits; QLoRA quantises "
@@ -180,7 +175,7 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
 def _template(facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
     if facts.model.here and facts.model.template is None:
-        yield _blocker(
+        yield blocker(
             "model",
             f"{facts.model.name} has no chat template, so questions and answers cannot be told "
             "apart. Choose its instruct or chat variant.",
@@ -191,7 +186,7 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     assert facts.model is not None
     context, length = facts.model.context, settings.max_length
     if context and length > context:
-        yield _blocker(
+        yield blocker(
             "training.max_length",
             f"{facts.model.name} reads at most {context:,} tokens, the recipe asks for {length:,}.",
             Edit(path="training.max_length", value=context, label=f"Use {context:,}"),
@@ -200,7 +195,7 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     if counted is None or not counted.rows or counted.max_length != length:
         return  # counted at another length, these figures say nothing
     if not counted.asks_alike:
-        yield _warning(
+        yield warning(
             "model",
             "The model's chat template ends a question otherwise in use than in training, so "
             "answers may begin differently from how they were learned. Compare the texts around "
@@ -211,7 +206,7 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
     if counted.cut / counted.rows > CUT_SHARE:
         longer = min(context or counted.p99, counted.p99)
         fix = Edit(path="training.max_length", value=longer, label=f"Use {longer:,}")
-        yield _warning(
+        yield warning(
             "training.max_length",
             f"{counted.cut:,} of {counted.rows:,} rows are longer than {length:,} tokens and lose "
             "their end.",
@@ -223,9 +218,9 @@ def _untrained(count: int, rows: int, lines: tuple[int | str, ...]) -> Iterator[
     where = ", ".join(str(line) for line in lines[:5])
     text = f"{count:,} of {rows:,} rows have nothing to learn at this length (lines {where}...)."
     if count >= rows:
-        yield _blocker("training.max_length", text)
+        yield blocker("training.max_length", text)
     else:
-        yield _warning("training.max_length", f"{text} They are left out.")
+        yield warning("training.max_length", f"{text} They are left out.")
 
 
 def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
@@ -235,14 +230,14 @@ def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     chosen = plan.settings.learning_rate
     fix = Edit(path="training.learning_rate", value=None, label=f"Use {show_number(usual)}")
     if chosen > RATE_FACTOR * usual:
-        yield _warning(
+        yield warning(
             "training.learning_rate",
             f"{show_number(chosen)} is far above the usual {show_number(usual)}: the loss may "
             "explode.",
             fix,
         )
     elif chosen < usual / 100:
-        yield _warning(
+        yield warning(
             "training.learning_rate",
             f"{show_number(chosen)} is far below the usual {show_number(usual)}: little would be "
             "learned.",
@@ -254,7 +249,7 @@ def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     if plan.fit != "no":
         return
     way = gentlest(recipe, facts)
-    yield _warning(
+    yield warning(
         "training.micro_batch",
         f"About {show_bytes(plan.needed)} are needed, {plan.device} has {show_bytes(plan.limit)}.",
         way.edit if way else None,
@@ -276,7 +271,7 @@ def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Prob
         return
     cut = limit == settings.steps
     fix = Edit(path="training.max_steps", value=None, label="Remove the limit")
-    yield _warning(
+    yield warning(
         "training.max_steps" if cut else "training.epochs",
         f"{settings.steps:,} steps see only {seen:.0%} of the rows.",
         fix if cut else Edit(path="training.epochs", value=1, label="See every row once"),
@@ -302,7 +297,7 @@ def _disk(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
     one = plan.trainable * 12
     need = round(one * (recipe.checks.keep + 2) * 1.1)
     if facts.machine.disk_free and need > facts.machine.disk_free:
-        yield _blocker(
+        yield blocker(
             "checks.keep",
             f"Checkpoints need about {show_bytes(need)}, the disk has "
             f"{show_bytes(facts.machine.disk_free)} free.",

@@ -6,22 +6,32 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from core.adapt import Full, Lora, QLora
+from core.adapt import ADAPTATIONS, Adaptation, Lora
 from core.choices import Checks, Data, Source, Training
 from core.errors import Problem, RecipeError, YamlError
-from core.objectives import DPO, SFT
+from core.objectives import OBJECTIVES, SFT, Objective
 from core.value import Value
 from core.yamls import read_yaml
 
-AnyAdaptation = Annotated[Lora | QLora | Full, Field(discriminator="kind")]
-AnyObjective = Annotated[SFT | DPO, Field(discriminator="kind")]
-_UNIONS = {"adaptation": (Lora, QLora, Full), "objective": (SFT, DPO)}
+if TYPE_CHECKING:
+    AnyAdaptation: TypeAlias = Adaptation
+    AnyObjective: TypeAlias = Objective
+else:
+    _ADAPTATION, _OBJECTIVE = (reduce(or_, kinds) for kinds in (ADAPTATIONS, OBJECTIVES))
+    AnyAdaptation = Annotated[_ADAPTATION, Field(discriminator="kind")]
+    AnyObjective = Annotated[_OBJECTIVE, Field(discriminator="kind")]
+_UNIONS: dict[str, tuple[type[Value], ...]] = {
+    "adaptation": ADAPTATIONS,
+    "objective": OBJECTIVES,
+}
 
 
 class Recipe(Value):
@@ -130,7 +140,11 @@ def _sentence(where: str, kind: str, message: str, given: object) -> str:
 def _did_you_mean(where: str) -> str:
     *parents, leaf = re.sub(r"\.\d+\.", ".0.", where).split(".")
     mixed = Data(mix=(Source(path="rows"),))
-    every = (Recipe(data=mixed), Recipe(adaptation=QLora()), Recipe(objective=DPO()))
+    every = [
+        Recipe(data=mixed),
+        *(Recipe(adaptation=kind()) for kind in ADAPTATIONS),
+        *(Recipe(objective=kind()) for kind in OBJECTIVES),
+    ]
     names = sorted(set().union(*map(_field_names, every)))
     beside = {n.split(".")[-1]: n for n in names if n.split(".")[:-1] == parents}
     for known in (beside, {n.split(".")[-1]: n for n in reversed(names)}):

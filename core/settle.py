@@ -129,6 +129,8 @@ def _settle_checkpointing(recipe: Recipe, facts: Facts, settings: Settings) -> t
     chosen = recipe.training.checkpointing
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
+    if not recipe.adaptation.recomputes:
+        return False, f"{recipe.adaptation.title} does not work with it"
     bill = _bill(recipe, facts, make_setup(recipe, facts, settings))
     if verdict(bill.total, _limit(recipe, facts.machine), bill.band) == "fits":
         return False, "the memory is enough without it, and it costs about 25 % time"
@@ -150,7 +152,7 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         length=settings.max_length,
         accumulation=settings.accumulation,
         checkpointing=settings.checkpointing,
-        objective=recipe.objective.kind,
+        objective=recipe.objective.counted_as or recipe.objective.kind,
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
 

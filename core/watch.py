@@ -20,6 +20,7 @@ from core.history import PHASES, History, Outcome, preflight_sentence
 from core.hub import Fetch
 from core.hub_spec import HubSpec
 from core.launch import Engine
+from core.metrics import told
 from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
 from core.terminal import Terminal
@@ -91,12 +92,18 @@ def _line(event: Event, story: History) -> str:
         case Evaluated():
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
-            right = event.reward_accuracy
-            pairs = "" if right is None else f", better answer preferred {right:.0%}"
-            return f"  step {where}: held-out loss {event.loss:.4f}{pairs}{best}"
+            return f"  step {where}: {_found(event)}{best}"
         case Warned():
             return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
     return ""
+
+
+def _found(event: Evaluated) -> str:
+    right = event.reward_accuracy
+    parts = [] if event.loss is None else [f"held-out loss {event.loss:.4f}"]
+    parts += [] if right is None else [f"better answer preferred {right:.0%}"]
+    parts += [f"{metric.title.lower()} {text}" for metric, text in told(event.metrics)]
+    return ", ".join(parts)
 
 
 def _move(bar: tqdm[None], story: History) -> None:

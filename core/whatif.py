@@ -162,7 +162,7 @@ def _ways(recipe: Recipe, settings: Settings) -> Iterator[Saving]:
         label = "Store the frozen model in 4 bits (QLoRA)"
         edit = Edit(path="adaptation", value=shared, label=label)
         yield Saving(edit=edit, bytes=0, slower=QUANTISED, changes="the base is rounded")
-    if recipe.adaptation.kind == "full":
+    if recipe.adaptation.trains_base:
         label = "Train a LoRA adapter instead of all weights"
         edit = Edit(path="adaptation", value={"kind": "lora"}, label=label)
         yield Saving(edit=edit, bytes=0, changes="fewer weights learn")

@@ -37,8 +37,10 @@ class Line:
     """Show where the value was infinite or not a number."""
 
 
-def figure(value: float) -> str:
-    """A measured value at a glance: four digits, no more."""
+def figure(value: float | None) -> str:
+    """A measured value at a glance: four digits, no more; a dash where there is none."""
+    if value is None:
+        return "–"
     return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 

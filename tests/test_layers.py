@@ -22,7 +22,7 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value sizing child
 errors
-numbers events places yamls
+metrics numbers events places yamls
 machine weights hub_wire
 model_files durable
 models formats
@@ -44,6 +44,7 @@ portions
 pace
 settle
 whatif
+misfits
 problems
 plan
 offers rundir hub hub_files

@@ -15,12 +15,25 @@ if TYPE_CHECKING:
 class Adaptation(Value):
     """A frozen choice that knows its size and how the engine applies it."""
 
-    kind: Any
+    kind: Any = ""
     title: ClassVar[str]
     summary: ClassVar[str]
     learning_rate: ClassVar[tuple[float, str]]
     """Usual learning rate for models of a billion parameters and more, and its source."""
-    quantised: ClassVar[bool] = False
+    trains_base: ClassVar[bool] = False
+    """Whether weights of the model itself are trained: the result is a model, not an adapter."""
+    packs: ClassVar[bool] = True
+    """Whether joined rows stay apart; methods that put tokens of their own before a row mix them
+    up without a word."""
+    recomputes: ClassVar[bool] = True
+    """Whether gradient checkpointing works."""
+    merges: ClassVar[bool] = True
+    """Whether the result can become part of the model's own weights."""
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the frozen base is stored in fewer than 16 bits."""
+        return False
 
     def trainable(self, model: ModelFacts) -> int:
         """How many numbers will be trained."""
@@ -37,3 +50,7 @@ class Adaptation(Value):
     def peft_config(self) -> PeftConfig | None:
         """The adapter to add, None when the base itself is trained. Called by the engine."""
         return None
+
+    def prepare(self, model: Any) -> None:
+        """Choose which weights of a loaded base are trained; all of them unless an adapter is
+        added. Called by the engine before the trainer is made."""

@@ -14,6 +14,7 @@ class Full(Adaptation):
     summary: ClassVar = (
         "Trains every weight. Learns most, forgets most, and needs about 16 bytes per parameter."
     )
+    trains_base: ClassVar = True
     learning_rate: ClassVar = (2e-5, "usual range 1e-5 to 5e-5 for full fine-tuning")
 
     def trainable(self, model: ModelFacts) -> int:

@@ -109,14 +109,17 @@ class QLora(_LowRank):
         "5 to 20 % slower per token than LoRA."
     )
     learning_rate: ClassVar = (2e-4, "2e-4, as in the QLoRA paper")
-    quantised: ClassVar = True
-
     double_quantisation: bool = Field(
         True,
         title="Double quantisation",
         description="Also quantise the quantisation constants: saves about 0.4 bits per weight "
         "at no measured loss (QLoRA paper).",
     )
+
+    @property
+    def quantised(self) -> bool:
+        """Always."""
+        return True
 
     def quantisation(self) -> BitsAndBytesConfig:
         """4-bit NF4 storage; arithmetic in bfloat16."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from core.dataset import Example
+from core.draft import Settings
 from core.engine.encode import AnyEncoded, Progress
+from core.engine.load import load_model
 from core.engine.rows import Warn, gather
 from core.engine.score import padding
 from core.engine.trainer import Measure, Watched
@@ -23,6 +26,8 @@ class Lesson(ABC, Generic[AnyEncoded]):
     trainer: ClassVar[type[Watched]]
     judged: ClassVar[bool]
     """Whether an answer is right or wrong; else it is only shown."""
+    speaks: ClassVar[bool] = True
+    """Whether the trained model writes answers; a reward model only gives numbers."""
 
     def __init__(
         self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
@@ -38,6 +43,10 @@ class Lesson(ABC, Generic[AnyEncoded]):
         tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
     ) -> list[AnyEncoded]:
         """Examples as tokens. Raises DataError or ModelError."""
+
+    def load(self, folder: Path, settings: Settings) -> Any:
+        """The base model on its device. Raises ModelError."""
+        return load_model(folder, self.recipe, settings)
 
     def prepare(self, model: Any, progress: Progress) -> None:
         """Look at the model as it is before training, on every start of the engine."""

@@ -75,7 +75,7 @@ def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: An
 
 
 def _dtype(recipe: Recipe, settings: Settings) -> torch.dtype:
-    frozen = recipe.adaptation.kind != "full"
+    frozen = not recipe.adaptation.trains_base
     return torch.bfloat16 if settings.bf16 and frozen else torch.float32
 
 

@@ -26,7 +26,6 @@ from core import models
 from core.draft import Settings
 from core.engine.emit import Voice, versions
 from core.engine.faults import explain, out_of_memory
-from core.engine.load import load_model
 from core.engine.peak import forget_peak, peak_of_this_process
 from core.engine.run import Job, build_trainer, open_job, read_rows
 from core.engine.trainer import Watch, Watched
@@ -186,7 +185,9 @@ def _try(job: Job, meter: Meter) -> float:
     meter.where = "while the model was loaded"
     job.recipe.adaptation.peft_config()  # loads a library, which is no part of the steps
     meter.begin()
-    model = load_model(folder, job.recipe, job.settings)
+    set_seed(job.recipe.training.seed)
+    model = lesson.load(folder, job.settings)
+    job.recipe.adaptation.prepare(model)
     set_seed(job.recipe.training.seed)
     kind: type[Attempt] = type("Trial", (Attempt, lesson.trainer), {})
     trainer = build_trainer(kind, job, _watch(job), model, tokenizer, lesson, data.select(rows))

@@ -69,7 +69,7 @@ def build(config: PreTrainedConfig, adaptation: Adaptation, setup: Setup) -> Any
 
 def base_dtype(adaptation: Adaptation, setup: Setup) -> torch.dtype:
     """Weights that our engine trains have 32 bits, as everything has on a processor."""
-    if setup.engine == "trl" and (adaptation.kind == "full" or not setup.cuda):
+    if setup.engine == "trl" and (adaptation.trains_base or not setup.cuda):
         return torch.float32
     return DTYPES[setup.dtype]
 

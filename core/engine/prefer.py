@@ -114,7 +114,7 @@ class Prefer(Lesson[Pair]):
             loss_type=[self.objective.loss_type],
             max_length=None,
             disable_dropout=False,
-            precompute_ref_log_probs=self.recipe.adaptation.kind == "full",
+            precompute_ref_log_probs=self.recipe.adaptation.trains_base,
         )
 
 

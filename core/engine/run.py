@@ -18,12 +18,12 @@ from core import durable, models
 from core.dataset import Example
 from core.draft import Settings
 from core.engine import score
+from core.engine.arguments import arguments
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
-from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
-from core.engine.load import STORED, load_model, load_tokenizer
-from core.engine.prefer import Prefer
+from core.engine.lessons import lesson_for
+from core.engine.load import STORED, load_tokenizer
 from core.engine.rows import tell_changes
 from core.engine.trainer import Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
@@ -37,7 +37,6 @@ from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
 
-LESSONS: dict[str, type[Lesson[Any]]] = {"sft": Imitate, "dpo": Prefer}
 PROBES = 2
 Moment = Literal["before", "after"]
 AnyTrainer = TypeVar("AnyTrainer", bound=Watched)
@@ -70,7 +69,9 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     folder = models.resolve(job.recipe.model)
     tokenizer, lesson = read_rows(job, folder)
     voice.phase("loading")
-    model = load_model(folder, job.recipe, job.settings)
+    set_seed(job.recipe.training.seed)
+    model = lesson.load(folder, job.settings)
+    job.recipe.adaptation.prepare(model)
     wishes.look()
     measured = bool(lesson.corpus.heldout)
     with _precision(job.settings):
@@ -107,8 +108,7 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     tokenizer = load_tokenizer(folder)
     prepare_template(tokenizer)
     progress = functools.partial(job.progress, "tokenising")
-    kind = LESSONS[job.recipe.objective.kind]
-    lesson = kind(job.recipe, tokenizer, job.voice.warn, progress)
+    lesson = lesson_for(job.recipe.objective)(job.recipe, tokenizer, job.voice.warn, progress)
     _take_length(job, lesson.corpus.length)
     tell_changes(job.sources, job.voice.warn)
     return tokenizer, lesson
@@ -128,11 +128,11 @@ def _score(
 ) -> Scored:
     """The held-out rows measured, and their questions answered."""
     tell = functools.partial(job.progress, "scoring")
-    chosen = lesson.corpus.examples[: job.recipe.checks.score_rows]
+    chosen = lesson.corpus.examples[: job.recipe.checks.score_rows] if lesson.speaks else []
     rows = sum(len(row.sides) for row in lesson.corpus.heldout)
     whole = rows + len(chosen)
     found = _measure(job, lesson, model, lambda done, _: tell(done, whole))
-    if not math.isfinite(found.loss):
+    if not math.isfinite(found.cost):
         raise ModelError(
             f"The model's loss on the held-out rows is not finite ({when} training).",
             hint="Its weights hold broken numbers; download it again or choose another model.",
@@ -143,9 +143,8 @@ def _score(
     )  # fmt: skip
     return Scored(
         when=when,
-        loss=found.loss,
         exact_match=score.exact_match(replies) if lesson.judged else None,
-        reward_accuracy=found.reward_accuracy,
+        **vars(found),
         rows=len(replies),
         answers=tuple(reply if lesson.judged else _unjudged(reply) for reply in replies),
     )
@@ -200,7 +199,7 @@ def build_trainer(
     return kind(
         watch,
         model=model,
-        args=lesson.arguments(_arguments(job)),
+        args=lesson.arguments(arguments(job.recipe, job.settings, job.run.checkpoints)),
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=job.recipe.adaptation.peft_config(),
@@ -208,44 +207,14 @@ def build_trainer(
     )
 
 
-def _arguments(job: Job) -> dict[str, Any]:
-    """Every argument that TRL or transformers would choose otherwise, said aloud."""
-    training, settings = job.recipe.training, job.settings
-    return dict(  # noqa: C408 - reads like the call it becomes
-        output_dir=str(job.run.checkpoints),
-        max_steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        per_device_train_batch_size=settings.micro_batch,
-        gradient_accumulation_steps=settings.accumulation,
-        warmup_steps=settings.warmup_steps,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
-            training.schedule, training.schedule
-        ),
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.clip,
-        optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
-        bf16=settings.bf16,
-        use_cpu=settings.device == "cpu",
-        seed=training.seed,
-        data_seed=training.seed,
-        gradient_checkpointing=settings.checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
-        eval_strategy="no",
-        save_strategy="no",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        disable_tqdm=True,
-        report_to="none",
-        dataloader_pin_memory=settings.device == "cuda",
-    )
-
-
 def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -> Any:
-    asked = [
+    asked: Sequence[Example] = [
         Example(line=0, messages=[{"role": "user", "content": text}, {"role": "assistant",
                 "content": ""}])
         for text in job.recipe.checks.probes
     ] or lesson.corpus.examples[:PROBES]  # fmt: skip
+    if not lesson.speaks:
+        asked = ()
 
     def probe(model: Any, step: int) -> None:
         replies = score.answers(model, tokenizer, asked, job.recipe.checks.answer_length)
@@ -285,10 +254,10 @@ def _take_best(job: Job, trainer: Watched) -> int:
 def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str:
     """The artefact, whole or absent: weights, tokenizer and the very template of the training."""
     job.voice.phase("saving")
-    full = job.recipe.adaptation.kind == "full"
-    final = job.run.model if full else job.run.adapter
+    whole = job.recipe.adaptation.trains_base
+    final = job.run.model if whole else job.run.adapter
     with durable.staged(final) as aside:
-        if full:
+        if whole:
             _round_as_stored(trainer.model, models.look(models.resolve(job.recipe.model)).stored)
         trainer.model.save_pretrained(aside, safe_serialization=True)
         (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +26,31 @@ PAUSE_POLL = 0.2
 
 @dataclass(frozen=True)
 class Best:
-    """The lowest held-out loss so far, and how many evaluations did not beat it since."""
+    """The lowest cost so far, and how many evaluations did not beat it since."""
 
     step: int | None = None
-    loss: float = float("inf")
+    cost: float = float("inf")
     waited: int = 0
 
-    def after(self, step: int, loss: float) -> Best:
+    def after(self, step: int, cost: float) -> Best:
         """The state after one more evaluation."""
-        return Best(step, loss) if loss < self.loss else replace(self, waited=self.waited + 1)
+        return Best(step, cost) if cost < self.cost else replace(self, waited=self.waited + 1)
 
 
 @dataclass(frozen=True)
 class Measure:
     """What a model makes of the held-out rows."""
 
-    loss: float
+    loss: float | None
     reward_accuracy: float | None = None
     """As in `core.events.Scored`."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """As in `core.events.Step`."""
+
+    @property
+    def cost(self) -> float:
+        """What the best checkpoint has least of: loss, or reward missed where there is none."""
+        return -self.metrics["reward"] if self.loss is None else self.loss
 
 
 @dataclass
@@ -98,15 +105,13 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
         """The held-out rows measured, told and remembered."""
         assert self.watch.measure is not None
         step, found = self.state.global_step, self.watch.measure(self.model)
-        loss = found.loss
-        if not math.isfinite(loss):
+        if not math.isfinite(found.cost):
             raise self._diverged("held-out loss")
-        self.watch.best = self.watch.best.after(step, loss)
+        self.watch.best = self.watch.best.after(step, found.cost)
         best = self.watch.best.step == step
-        accuracy = found.reward_accuracy
-        self.watch.voice.say(Evaluated(step=step, loss=loss, best=best, reward_accuracy=accuracy))
+        self.watch.voice.say(Evaluated(step=step, best=best, **vars(found)))
         self.watch.probe(self.model, step)
-        metrics = {"eval_loss": loss}
+        metrics = {"eval_loss": found.cost}
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, metrics
         )
@@ -181,7 +186,7 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
             transformers.Trainer._save_checkpoint(self, model, trial)
             _lift(aside / f"checkpoint-{step}", aside)
             size = durable.seal(
-                aside, step=step, best_step=best.step, best_loss=best.loss if best.step else None,
+                aside, step=step, best_step=best.step, best_loss=best.cost if best.step else None,
                 waited=best.waited,
             )  # fmt: skip
         path = final.relative_to(self.watch.run.root).as_posix()

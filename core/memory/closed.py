@@ -213,7 +213,7 @@ def estimate(
 
 
 def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
-    goal, full = GOALS[setup.objective], adaptation.kind == "full"
+    goal, full = GOALS[setup.objective], adaptation.trains_base
     width = widths(adaptation, setup)
     trained = headless(model) if goal.scores else model
     read = goal.reads(setup)

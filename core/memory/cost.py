@@ -91,7 +91,7 @@ class Work(Value):
 
 def method_of(adaptation: Adaptation) -> Method:
     """What an adaptation costs like: weights and gradients of all, or of small parts."""
-    if adaptation.kind == "full":
+    if adaptation.trains_base:
         return "full"
     return "qlora" if adaptation.quantised else "lora"
 

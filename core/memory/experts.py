@@ -88,7 +88,7 @@ def count_experts(
         number=width.whole,
         share=share,
         sum=4 if setup.engine == "trl" and width.math == 2 and share != 4 else 0,
-        trained=adapted or adaptation.kind == "full",
+        trained=adapted or adaptation.trains_base,
         adapted=adapted,
         recomputed=setup.checkpointing,
     )

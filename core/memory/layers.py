@@ -45,7 +45,7 @@ class Counter:
         self, model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths
     ) -> None:
         self.model, self.setup, self.width = model, setup, width
-        self.full: bool = adaptation.kind == "full"
+        self.full: bool = adaptation.trains_base
         self.quantised = adaptation.quantised
         self.rank: int = getattr(adaptation, "rank", 0)
         self.hidden = model.hidden

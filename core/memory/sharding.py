@@ -52,7 +52,7 @@ def share(
     states: States, model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths
 ) -> Share:
     """The part of one GPU."""
-    full = adaptation.kind == "full"
+    full = adaptation.trains_base
     if setup.sharding.startswith("zero") and full:
         states = _mixed(states)
     match setup.sharding:

@@ -32,7 +32,7 @@ class States:
 def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> States:
     """The states of one step on one device."""
     trained = adaptation.trainable(model)
-    full = adaptation.kind == "full"
+    full = adaptation.trains_base
     gradients = trained * width.trained
     return States(
         weights=weights(model, adaptation, setup, width),

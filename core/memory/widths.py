@@ -43,7 +43,7 @@ def widths(adaptation: Adaptation, setup: Setup) -> Widths:
     half = setup.cuda and setup.dtype != "fp32"
     gathered = half and setup.sharding == "fsdp"
     autocast = half and setup.engine == "trl"
-    full = adaptation.kind == "full"
+    full = adaptation.trains_base
     plain = 2 if half and not (full and autocast) else 4
     rest = 4 if setup.kbit_prepare else plain
     whole = 2 if gathered else rest
@@ -62,7 +62,7 @@ def widths(adaptation: Adaptation, setup: Setup) -> Widths:
 
 
 def _copy(adaptation: Adaptation, *, autocast: bool, stream: int) -> int:
-    if adaptation.kind == "full" or (autocast and adaptation.quantised):
+    if adaptation.trains_base or (autocast and adaptation.quantised):
         return 0
     if autocast:
         return 2

@@ -11,7 +11,7 @@ from core.value import Value
 class Objective(Value):
     """A frozen choice that knows which kind of rows it learns from."""
 
-    kind: Any
+    kind: Any = ""
     title: ClassVar[str]
     summary: ClassVar[str]
     formats: ClassVar[tuple[str, ...]]
@@ -20,6 +20,11 @@ class Objective(Value):
     """Share of an adaptation's usual learning rate, and the reason when it is not all of it."""
     most_raised: ClassVar[float] = math.inf
     """How often the usual rate at most for a small model."""
+
+    counted_as: ClassVar[str] = ""
+    """The objective of core.memory.goals whose memory a step has; empty: its own kind."""
+    stable: ClassVar[bool] = True
+    """Whether the library calls its trainer stable; an experimental one is labelled so."""
 
     @property
     def packs(self) -> bool:

@@ -267,7 +267,8 @@ def verdict(run: RunDir | None, history: History) -> tuple[Level, str]:
 
 
 def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
-    fell, counted = after.loss < before.loss, pairs(before, after)
+    counted = pairs(before, after)
+    fell = before.loss is not None and after.loss is not None and after.loss < before.loss
     gained = sum(not p.before.correct and bool(p.after.correct) for p in counted if p.before)
     lost = sum(bool(p.before.correct) and not p.after.correct for p in counted if p.before)
     level, headline = _headline(fell=fell, gained=gained, lost=lost, asked=bool(counted))

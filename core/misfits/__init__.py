@@ -1,0 +1,18 @@
+"""Choices that do not go together, each with a way out: one file per part of the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from core.draft import Draft, Facts
+from core.errors import Problem
+from core.misfits.adaptation import of_adaptation
+from core.recipe import Recipe
+
+MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (of_adaptation,)
+
+
+def misfits(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    """Everything that does not go together."""
+    for find in MISFITS:
+        yield from find(recipe, facts, plan)
