@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, data_commands, judging, planning
+from core import __version__, commands, data_commands, exporting, judging, planning
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -79,6 +79,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "follow": (commands.follow, _one_run, "watch a run"),
     "stop": (commands.stop, _one_run, "save and stop a run"),
     "rank": (judging.rank, judging.options, "compare answers blind, for preferences to learn from"),
+    "export": (exporting.export, exporting.options, "the result of a run as a whole model"),
     "fetch": (commands.fetch, _fetch, "download a model or dataset from the Hub"),
 }
 """Each subcommand: what it does, its options, and its line in the help."""

@@ -17,6 +17,7 @@ from core.events import Event, Failed, Finished, decode
 from core.memory.measured import Measured
 from core.memory.setup import Setup
 from core.memory.traced import Request, Traced
+from core.merging import Merge, Merged
 from core.plan import Plan
 from core.recipe import AnyAdaptation, Recipe
 from core.rundir import RunDir
@@ -202,6 +203,18 @@ def answer(
         advance=advance,
     )  # fmt: skip
     return answering.Answers.model_validate(told)
+
+
+def merge(request: Merge, meanwhile: Callable[[], None] = lambda: None) -> Merged:
+    """A run's adapter as part of its model's weights, in a child process. Raises CoreError."""
+    late = RunError(
+        f"The model was not merged within {WHOLE_ANSWERING:,.0f} seconds.",
+        hint="Look whether the disk is slow or the memory too small for the whole model.",
+    )
+    told = ask(
+        "merge", request.model_dump_json(), timeout=WHOLE_ANSWERING, late=late, meanwhile=meanwhile
+    )
+    return Merged.model_validate(told)
 
 
 def measure(

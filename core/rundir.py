@@ -82,6 +82,11 @@ class RunDir:
         """The trained model, when all weights were trained."""
         return self.root / "model"
 
+    @property
+    def merged(self) -> Path:
+        """The adapter as part of its model's weights, once it was asked for."""
+        return self.root / "exports" / "merged"
+
     @classmethod
     def create(cls, root: Path, chosen: Recipe, plan_json: str) -> RunDir:
         """Make a new run. Raises RunError when the folder is taken or cannot be written."""

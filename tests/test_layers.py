@@ -51,7 +51,8 @@ offers rundir hub hub_files
 hub_data
 fetch_shape
 fetch
-answering
+answering merging
+ladder
 asking ranking
 making
 launch
@@ -62,7 +63,7 @@ plan_page
 make_command
 commands data_commands
 preflight
-planning judging
+planning judging exporting
 cli
 __main__
 """

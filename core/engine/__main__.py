@@ -1,6 +1,7 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
-`write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts.
+`write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts,
+`merge REQUEST REPLY` puts an adapter into its model.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -52,6 +53,8 @@ def main(arguments: list[str]) -> int:
             return write(Path(request), Path(reply))
         case ["answers", request, reply]:
             return answers(Path(request), Path(reply))
+        case ["merge", request, reply]:
+            return merge(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -154,6 +157,18 @@ def answers(request: Path, reply: Path) -> int:
 
         asked = Asked.model_validate_json(request.read_bytes())
         return speak(asked, lambda done, total: tell_progress(reply, done, total))
+
+    return _answer(reply, make)
+
+
+def merge(request: Path, reply: Path) -> int:
+    """Write a Merged, or {"error", "hint"}, as JSON to `reply`, and the model to its own folder."""
+
+    def make() -> Value:
+        from core.engine.merge import merge
+        from core.merging import Merge
+
+        return merge(Merge.model_validate_json(request.read_bytes()))
 
     return _answer(reply, make)
 

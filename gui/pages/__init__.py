@@ -35,4 +35,5 @@ PAGES = (
     PageSpec("Run", "gui.pages.run", "RunPage", follows_run=True),
     PageSpec("Result", "gui.pages.result", "ResultPage", follows_run=True),
     PageSpec("Rank", "gui.pages.rank", "RankPage", follows_run=True),
+    PageSpec("RLHF", "gui.pages.ladder", "LadderPage", follows_run=True),
 )

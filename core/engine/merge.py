@@ -1,0 +1,97 @@
+"""Put an adapter into the weights of its model, and prove that the result answers alike.
+
+The base is read in 32 bits and the sum is rounded once, to the base's own precision. Over a 4- or
+8-bit base the adapter learned to correct rounded weights: those are unpacked and merged into, not
+the original ones, which would answer otherwise.
+"""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from core import durable, mixing, models
+from core.engine.encode import encode
+from core.engine.load import STORED, load_tokenizer, open_weights
+from core.engine.score import measuring
+from core.errors import ModelError, RunError
+from core.merging import Merge, Merged, Proof
+from core.recipe import Recipe
+from core.rundir import RunDir
+
+ROWS, LONGEST = 8, 512
+"""What is compared: so many rows of the run's own data, so many tokens of each."""
+
+Likely = list[tuple[torch.Tensor, torch.Tensor]]
+"""Of each row: the likeliest next words, and log-likelihoods of those that stand there."""
+
+
+def merge(request: Merge) -> Merged:
+    """Write the merged model. Raises CoreError."""
+    run = RunDir.open(request.run)
+    if fault := durable.verify(run.adapter):
+        raise RunError(f"The result of {run.root.name} is damaged: {fault}.", hint="Train again.")
+    recipe = run.load_recipe()
+    folder = models.resolve(recipe.model)
+    rows = _rows(run, recipe)
+    trained = PeftModel.from_pretrained(_base(folder, recipe), str(run.adapter))
+    before = _likely(trained, rows)
+    size = _write(trained, run, models.look(folder).stored, request.out)
+    del trained
+    gc.collect()
+    after = _likely(open_weights(request.out, "cpu", torch.float32), rows)
+    return Merged(
+        folder=request.out,
+        files=tuple(sorted(path.name for path in request.out.iterdir())),
+        bytes=size,
+        proof=_compare(before, after),
+    )
+
+
+def _base(folder: Path, recipe: Recipe) -> Any:
+    model = open_weights(folder, "cpu", torch.float32, recipe.adaptation.quantisation())
+    return model.dequantize().float() if recipe.adaptation.quantised else model
+
+
+def _write(trained: Any, run: RunDir, stored: str, out: Path) -> int:
+    with durable.staged(out) as aside:
+        whole = trained.merge_and_unload()
+        whole = whole.to(STORED.get(stored, torch.float32))
+        whole.save_pretrained(aside, safe_serialization=True)
+        load_tokenizer(run.adapter).save_pretrained(aside)
+        return durable.seal(aside)
+
+
+def _rows(run: RunDir, recipe: Recipe) -> list[torch.Tensor]:
+    """Held-out rows, or rows that were learned from when none were held out."""
+    tokenizer, mixture = load_tokenizer(run.adapter), mixing.read(recipe)
+    chosen = (mixture.heldout or mixture.train)[:ROWS]
+    return [torch.tensor([row.ids[:LONGEST]]) for row in encode(tokenizer, chosen)]
+
+
+def _likely(model: Any, rows: list[torch.Tensor]) -> Likely:
+    found: Likely = []
+    with measuring(model):
+        for ids in rows:
+            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+            if not torch.isfinite(logits).all():
+                raise ModelError(
+                    "The model gives numbers that are not finite.", hint="Train again."
+                )
+            known = logits.log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+            found.append((logits.argmax(-1), known))
+    return found
+
+
+def _compare(before: Likely, after: Likely) -> Proof:
+    first, second = (torch.cat([words for words, _ in each]) for each in (before, after))
+    one, other = (torch.cat([known for _, known in each]) for each in (before, after))
+    return Proof(
+        tokens=len(first),
+        same=float((first == second).float().mean()),
+        difference=float((one - other).abs().max()),
+    )
