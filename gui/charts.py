@@ -1,4 +1,4 @@
-"""The five charts of a run: loss, learning rate, gradient, memory, speed."""
+"""The charts of a run: loss, other figures of the objective, rate, gradient, memory, speed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.history import History
+from core.metrics import KNOWN
 from core.numbers import show_bytes, show_number
 from gui import messages
 from gui.curves import SMOOTHING, Curves
@@ -27,6 +28,10 @@ LOSS = (
     Line("heldout", "held-out rows", 2, width=2, symbol="o"),
     Line("saved", "checkpoint", 1, symbol="d", joined=False, told=False),
     Line("best", "best", 3, symbol="star", joined=False, told=False),
+)
+METRIC = (
+    Line("steps", "steps", 0, marked=True),
+    Line("heldout", "held-out rows", 2, width=2, symbol="o"),
 )
 MEMORY = (
     Line("used", "card in use", 4),
@@ -48,13 +53,16 @@ class RunCharts(QWidget):
         self.gpu = Plot("Memory", MEMORY[:3], show_bytes, scale=1e-9, from_zero=True, height=130)
         self.host = Plot("Memory", MEMORY[3:], show_bytes, scale=1e-9, from_zero=True, height=130)
         self.speed = Plot("Tokens per second", (Line("speed", "speed", 5),), height=130)
+        self.told: dict[str, Plot] = {}
+        """Charts of figures beside the loss, made when a run first tells them."""
         self._controls()
         self._lay_out()
 
     @property
     def plots(self) -> tuple[Plot, ...]:
         """Every chart, the hidden one of card and computer memory included."""
-        return (self.loss, self.rate, self.norm, self.gpu, self.host, self.speed)
+        fixed = (self.loss, self.rate, self.norm, self.gpu, self.host, self.speed)
+        return (*fixed, *self.told.values())
 
     def show_history(self, history: History) -> None:
         """Take in what is new and draw it."""
@@ -81,6 +89,25 @@ class RunCharts(QWidget):
         self.norm.draw({"norm": curves.norm})
         self.speed.draw({"speed": curves.speed})
         self._draw_memory()
+        self._draw_told()
+
+    def _draw_told(self) -> None:
+        """One chart for each figure that this run tells; those of another run go."""
+        for name, told in self.curves.told.items():
+            if name not in self.told and name in KNOWN:
+                self._add_chart(name)
+            if name in self.told:
+                self.told[name].draw({"steps": told.steps, "heldout": told.heldout})
+        for name, plot in self.told.items():
+            frame = plot.parentWidget()
+            assert frame is not None
+            frame.setVisible(name in self.curves.told)
+
+    def _add_chart(self, name: str) -> None:
+        plot = Plot(KNOWN[name].title, METRIC, height=130)
+        place = len(self.told)
+        self.told[name] = plot
+        self.figures.addWidget(_framed(plot), place // 2, place % 2)
 
     def _draw_memory(self) -> None:
         curves = self.curves
@@ -116,6 +143,9 @@ class RunCharts(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(12)
         column.addWidget(_framed(self.loss))
+        self.figures = QGridLayout()
+        self.figures.setSpacing(12)
+        column.addLayout(self.figures)
         grid = QGridLayout()
         grid.setSpacing(12)
         memory = Card()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,14 @@ class Smoother:
         return self._sum / (1 - self._power) if self._power < 1 else math.nan
 
 
+@dataclass
+class Told:
+    """One figure: of the steps, and of the held-out rows."""
+
+    steps: Series = field(default_factory=Series)
+    heldout: Series = field(default_factory=Series)
+
+
 class Curves:
     """Every curve of one run, kept up with its history a few points at a time."""
 
@@ -116,6 +125,8 @@ class Curves:
         self.allocated, self.reserved = Series(), Series()
         self.used, self.host = Series(), Series()
         self.heldout, self.best, self.saved = Series(), Series(), Series()
+        self.told: dict[str, Told] = {}
+        """Figures beside the loss, by the names of core.metrics."""
         self._smoother = Smoother(self._weight)
         self.capacity: int = 0
         """Bytes the card has, or the computer when there is no card."""
@@ -153,13 +164,19 @@ class Curves:
         self.used.append(x, memory.gpu_used)
         self.host.append(x, memory.host_used or None)
         self.capacity = memory.gpu_total or memory.host_total
+        for name, value in step.metrics.items():
+            self.told.setdefault(name, Told()).steps.append(x, value)
 
     def _mark(self, history: History) -> None:
         """The few special points; cheap enough to be made anew each time."""
         self.heldout, self.best, self.saved = Series(), Series(), Series()
+        for told in self.told.values():
+            told.heldout = Series()
         for evaluated in history.evaluations:
             self.heldout.append(evaluated.step, evaluated.loss)
-        if history.best:
+            for name, value in evaluated.metrics.items():
+                self.told.setdefault(name, Told()).heldout.append(evaluated.step, value)
+        if history.best and history.best.loss is not None:
             self.best.append(history.best.step, history.best.loss)
         for checkpoint in history.checkpoints:
             if (point := self.smooth.nearest(checkpoint.step)) is not None:

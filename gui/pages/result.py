@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSize, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QComboBox,
-    QGridLayout,
     QHeaderView,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -19,50 +17,21 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from core.events import Answer, Scored
-from core.history import History
-from core.rundir import RunDir
+from core.events import Answer
 from gui import messages, theme
+from gui.outcome import FILTERS, Pair, pairs, verdict
 from gui.pages.base import Page
-from gui.plots import figure
 from gui.run_parts import VERDICTS
 from gui.runner import Runner
+from gui.score_card import ScoreCard
 from gui.session import Session
 from gui.text import plain, tip
-from gui.widgets import Card, Level, Notice, PlainLabel, QuietButton, row
+from gui.widgets import Card, Notice, PlainLabel, QuietButton, row
 
-FEW_ROWS = 30
-"""Fewer scored rows than this say little."""
 CELL = 240
 """Letters of an answer shown in the table; the tool tip holds more."""
 PADDING = 20
-FILTERS = ("All rows", "Changed answers", "Wrong now", "Right before, wrong now")
 Index = QModelIndex | QPersistentModelIndex
-
-
-class Pair(NamedTuple):
-    """One held-out question and its two answers."""
-
-    before: Answer | None
-    after: Answer
-
-    def passes(self, wanted: str) -> bool:
-        """Whether a filter keeps it."""
-        was = self.before.correct if self.before else None
-        match wanted:
-            case "Changed answers":
-                return self.before is not None and self.before.answer != self.after.answer
-            case "Wrong now":
-                return self.after.correct is False
-            case "Right before, wrong now":
-                return bool(was) and self.after.correct is False
-        return True
-
-
-def pairs(before: Scored | None, after: Scored) -> list[Pair]:
-    """Answers to the same question with the same expectation belong together."""
-    earlier = {(a.prompt, a.expected): a for a in before.answers} if before else {}
-    return [Pair(earlier.get((a.prompt, a.expected)), a) for a in after.answers]
 
 
 class Answers(QAbstractTableModel):
@@ -158,28 +127,10 @@ class ResultPage(Page):
         """Create the widgets, once."""
         self.verdict = Notice()
         self.body.addWidget(self.verdict)
-        self.body.addWidget(self._scores())
+        self.scores = ScoreCard()
+        self.body.addWidget(self.scores)
         self.body.addWidget(self._place())
         self.body.addWidget(self._table(), 1)
-
-    def _scores(self) -> Card:
-        self.scores = Card("Scores")
-        self.loss, self.exact = PlainLabel("", "figure"), PlainLabel("", "figure")
-        self.loss_note, self.exact_note = PlainLabel("", "small"), PlainLabel("", "small")
-        grid = QGridLayout()
-        grid.setHorizontalSpacing(24)
-        grid.setVerticalSpacing(2)
-        columns = (
-            ("Held-out loss, lower is better", self.loss, self.loss_note),
-            ("Answers exactly as expected", self.exact, self.exact_note),
-        )
-        for column, (name, value, note) in enumerate(columns):
-            value.setAccessibleName(name)
-            grid.setColumnStretch(column, 1)
-            for line, label in enumerate((PlainLabel(name, "small"), value, note)):
-                grid.addWidget(label, line, column)
-        self.scores.body.addLayout(grid)
-        return self.scores
 
     def _place(self) -> Card:
         self.place = Card("Where it lies")
@@ -221,22 +172,11 @@ class ResultPage(Page):
             return
         self._drawn = now
         self.verdict.show_as(*verdict(self.runner.run, history))
-        self._draw_scores(history)
+        self.scores.show_scores(history.before, history.after)
         self._draw_place()
         self._pairs = pairs(history.before, history.after) if history.after else []
         self.answers.setVisible(bool(self._pairs))
         self._fill(self.filter.currentText())
-
-    def _draw_scores(self, history: History) -> None:
-        before, after = history.before, history.after
-        self.scores.setVisible(before is not None)
-        if before is None:
-            return
-        self.loss.setText(_change(figure(before.loss), figure(after.loss) if after else None))
-        self.loss_note.setText("Mean over the trained tokens of every held-out row, in nats.")
-        share, later = _percent(before), _percent(after) if after else None
-        self.exact.setText(_change(share, later))
-        self.exact_note.setText(_counted(before, after))
 
     def _draw_place(self) -> None:
         folder = self.artefact
@@ -252,73 +192,6 @@ class ResultPage(Page):
         folder = self.artefact
         if folder is None or not QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))):
             messages.tell(self, "The folder cannot be opened here.", f"It is {folder}.")
-
-
-def verdict(run: RunDir | None, history: History) -> tuple[Level, str]:
-    """One honest sentence or two about the outcome."""
-    before, after = history.before, history.after
-    if run is None:
-        return "note", "No run yet. Start one on Review, or pick one from the list."
-    if before is None or after is None:
-        if history.state == "finished":
-            return "note", "No rows were held out, so nothing can be said about new questions."
-        return "note", "The scores after training come when the run has finished."
-    return _judge(before, after)
-
-
-def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
-    counted = pairs(before, after)
-    fell = before.loss is not None and after.loss is not None and after.loss < before.loss
-    gained = sum(not p.before.correct and bool(p.after.correct) for p in counted if p.before)
-    lost = sum(bool(p.before.correct) and not p.after.correct for p in counted if p.before)
-    level, headline = _headline(fell=fell, gained=gained, lost=lost, asked=bool(counted))
-    words = [
-        headline,
-        f"The loss on rows it never trained on {'fell' if fell else 'did not fall'}.",
-    ]
-    if counted:
-        words.append(_moved(gained, lost, after.answers))
-        if len(counted) < FEW_ROWS:
-            few = "one row was" if len(counted) == 1 else f"{len(counted)} rows were"
-            words.append(f"Only {few} asked; so few can mislead.")
-    return level, " ".join(words)
-
-
-def _headline(*, fell: bool, gained: int, lost: int, asked: bool) -> tuple[Level, str]:
-    """Both measures must agree before anything is called better."""
-    if fell and (gained > lost or not asked):
-        return "ok", "Improved."
-    if fell and gained == lost:
-        return "note", "Improved by loss only."
-    if fell or gained > lost:
-        return "warn", "Not clearly improved."
-    return "warn", "Not improved."
-
-
-def _moved(gained: int, lost: int, answers: Sequence[Answer]) -> str:
-    """What became of the answers, in whole numbers."""
-    if gained or lost:
-        worse = f"{lost:,} became wrong" if lost else "none became wrong"
-        return f"Of {len(answers):,} answers {gained:,} became right and {worse}."
-    if not any(answer.correct for answer in answers):
-        return "No answer is exactly as expected, before or after; usual where wording is free."
-    return f"As many of {len(answers):,} answers are right as before."
-
-
-def _change(before: str, after: str | None) -> str:
-    return before if after is None else f"{before} → {after}"
-
-
-def _percent(scored: Scored) -> str:
-    return "–" if scored.exact_match is None else f"{100 * scored.exact_match:.0f} %"
-
-
-def _counted(before: Scored, after: Scored | None) -> str:
-    if not before.rows:
-        return "No answers were asked for."
-    right = sum(bool(a.correct) for a in (after or before).answers)
-    when = "after" if after else "before"
-    return f"{right:,} of {(after or before).rows:,} {when} training."
 
 
 def _table_view(model: QAbstractTableModel) -> QTableView:

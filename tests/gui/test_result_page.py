@@ -15,7 +15,8 @@ from recorded import NAMES, copy
 from core.events import Answer, Event, Finished, Scored
 from core.history import History
 from core.rundir import RunDir
-from gui.pages.result import FILTERS, ResultPage, pairs, verdict
+from gui.outcome import FILTERS, pairs, verdict
+from gui.pages.result import ResultPage
 from gui.runner import Runner
 from gui.session import Session
 
@@ -123,7 +124,8 @@ def test_every_recorded_run_is_drawn(
     read(qtbot, runner, run)
     finished = name == "finished"
     assert page.scores.isVisible()
-    assert ("→" in page.loss.text()) == finished
+    (loss,) = (value for name, value in page.scores.values.items() if "loss" in name)
+    assert ("→" in loss.text()) == finished
     assert page.answers.isVisible() == finished
     assert not page.grab().isNull()
 
@@ -168,3 +170,34 @@ def test_the_folder_is_named_only_when_it_is_there(
     assert page.artefact == run.adapter
     qtbot.mouseClick(page.copy, Qt.MouseButton.LeftButton)
     assert QGuiApplication.clipboard().text() == str(run.adapter)
+
+
+def told(before: dict[str, object], after: dict[str, object]) -> tuple[str, str]:
+    """The verdict on two looks without answers."""
+    looks = (("before", before), ("after", after))
+    events = [Scored.model_validate({"when": when, **look}) for when, look in looks]
+    return verdict(SOME_RUN, story(*events, Finished(step=1)))
+
+
+def test_rewards_and_preferences_are_judged_by_what_they_are_for() -> None:
+    level, words = told({"metrics": {"reward": 0.25}}, {"metrics": {"reward": 0.75}})
+    assert level == "ok"
+    assert "mean reward on questions it never trained on rose (0.25 before, 0.75 after)" in words
+    level, words = told({"metrics": {"reward": 0.5}}, {"metrics": {"reward": 0.5}})
+    assert (level, "did not rise" in words) == ("warn", True)
+    pairs = ({"loss": 0.7, "reward_accuracy": 0.6}, {"loss": 0.5, "reward_accuracy": 0.5})
+    level, words = told(*pairs)
+    assert level == "warn", "a lower loss that tells fewer pairs apart is no clear gain"
+    assert "preferred in 50% of held-out pairs, 60% before" in words
+
+
+def test_every_figure_that_was_measured_is_shown(
+    dressed: QApplication, qtbot: QtBot, page: ResultPage
+) -> None:
+    before = Scored(when="before", loss=None, metrics={"reward": 0.2, "kl": 0.0})
+    page.scores.show_scores(before, Scored(when="after", metrics={"reward": 0.9, "kl": 1.5}))
+    shown = {name: label.text() for name, label in page.scores.values.items()}
+    assert shown == {
+        "Mean reward, higher is better": "0.2 → 0.9",
+        "Distance from the model as it was": "0 → 1.5",
+    }
