@@ -37,11 +37,14 @@ class Form(QWidget):
         prefix: str,
         names: Iterable[str] | None = None,
         parent: QWidget | None = None,
+        *,
+        expert: bool | None = None,
     ) -> None:
         super().__init__(parent)
         self.session, self.prefix = session, prefix
         self.rows: dict[str, Row] = {}
         self._names = None if names is None else tuple(names)
+        self._expert = expert
         self._grid = QGridLayout(self)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(14)
@@ -73,9 +76,12 @@ class Form(QWidget):
             row.remove()
         self.rows = {}
         for name, info in kind.model_fields.items():
-            wanted = self._names is None or name in self._names
-            if wanted and (field := make_field(info)):
+            if self._wanted(name, info) and (field := make_field(info)):
                 self.rows[name] = Row(self, name, info, field)
+
+    def _wanted(self, name: str, info: FieldInfo) -> bool:
+        named = self._names is None or name in self._names
+        return named and self._expert in (None, for_experts(info))
 
     def path(self, name: str) -> str:
         """Where a field lies in the recipe."""
@@ -97,6 +103,12 @@ class Form(QWidget):
     def grid(self) -> QGridLayout:
         """Where rows place their parts."""
         return self._grid
+
+
+def for_experts(info: FieldInfo) -> bool:
+    """Whether a field is one that most people never need."""
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("expert"))
 
 
 class Row:

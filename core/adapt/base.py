@@ -18,6 +18,8 @@ class Adaptation(Value):
     kind: Any = ""
     title: ClassVar[str]
     summary: ClassVar[str]
+    family: ClassVar[str] = ""
+    """Under which heading it is offered; empty: among the usual ones, always in sight."""
     learning_rate: ClassVar[tuple[float, str]]
     """Usual learning rate for models of a billion parameters and more, and its source."""
     trains_base: ClassVar[bool] = False

@@ -14,6 +14,8 @@ class Objective(Value):
     kind: Any = ""
     title: ClassVar[str]
     summary: ClassVar[str]
+    family: ClassVar[str] = ""
+    """Under which heading it is offered; empty: among the usual ones, always in sight."""
     formats: ClassVar[tuple[str, ...]]
     """Kinds of dataset format (core.formats) that this objective can learn from."""
     rate_share: ClassVar[tuple[float, str]] = (1.0, "")

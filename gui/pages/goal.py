@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from PySide6.QtWidgets import QGridLayout
-
 from core import recipe as recipes
 from core.errors import RecipeError
-from core.objectives import OBJECTIVES
+from core.objectives import OBJECTIVES, Objective
 from core.places import resources
 from core.plan import Plan
 from core.recipe import Recipe
 from gui.forms import Form
+from gui.kind_chooser import KindChooser, name_of
 from gui.pages.base import Page
-from gui.parts import FactsTable, OptionCard
+from gui.parts import FactsTable
 from gui.widgets import Card, Notice, PlainLabel, QuietButton, row
 
 EXAMPLE = "recipes/tickets.yaml"
@@ -75,21 +74,18 @@ class GoalPage(Page):
         return card
 
     def _goals(self) -> Card:
-        card, grid = Card("Goal"), QGridLayout()
-        grid.setSpacing(12)
-        self.options: dict[str, OptionCard] = {}
-        for place, kind in enumerate(OBJECTIVES):
-            name = kind.model_fields["kind"].default
-            option = OptionCard(kind.title, kind.summary)
-            option.clicked.connect(lambda _, name=name: self._choose(name))
-            self.options[name] = option
-            grid.addWidget(option, place // 2, place % 2)
-        card.body.addLayout(grid)
+        card = Card("Goal")
+        self.kinds = KindChooser(OBJECTIVES, "More goals")
+        self.kinds.chosen.connect(self._choose)
+        for kind in OBJECTIVES:
+            if not kind.stable:
+                self.kinds.options[name_of(kind)].tell("experimental", "note", "")
+        card.add(self.kinds)
         return card
 
-    def _choose(self, kind: str) -> None:
-        if self.session.recipe.objective.kind != kind:
-            self.session.edit("objective", {"kind": kind})
+    def _choose(self, kind: type[Objective]) -> None:
+        if self.session.recipe.objective.kind != name_of(kind):
+            self.session.edit("objective", {"kind": name_of(kind)})
         self.show_plan(self.session.recipe, self.session.plan)
 
     def load_example(self) -> None:
@@ -104,8 +100,7 @@ class GoalPage(Page):
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Mark the goal that is chosen."""
-        for kind, option in self.options.items():
-            option.setChecked(kind == recipe.objective.kind)
+        self.kinds.mark(recipe.objective.kind)
 
 
 def _advice() -> Card:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from PySide6.QtWidgets import QGridLayout
-
 from core.adapt import ADAPTATIONS, Adaptation
 from core.errors import RecipeError
 from core.numbers import show_bytes, show_count
 from core.plan import Plan, make_plan
 from core.recipe import Recipe
 from gui.forms import Form
+from gui.kind_chooser import KindChooser, name_of
 from gui.pages.base import Page
-from gui.parts import OptionCard
+from gui.parts import Disclosure
 from gui.widgets import Card, Level
 
 
@@ -28,19 +27,14 @@ class MethodPage(Page):
 
     def build(self) -> None:
         """Cards, then the fields of the chosen one."""
-        grid = QGridLayout()
-        grid.setSpacing(12)
-        self.options: dict[str, OptionCard] = {}
-        for place, kind in enumerate(ADAPTATIONS):
-            name = kind.model_fields["kind"].default
-            option = OptionCard(kind.title, kind.summary)
-            option.clicked.connect(lambda _, kind=kind: self._choose(kind))
-            self.options[name] = option
-            grid.addWidget(option, place // 2, place % 2)
-        self.body.addLayout(grid)
+        self.kinds = KindChooser(ADAPTATIONS, "More methods")
+        self.kinds.chosen.connect(self._choose)
+        self.body.addWidget(self.kinds)
         self.settings = Card("Settings")
-        self.form = Form(self.session, "adaptation")
-        self.settings.add(self.form)
+        self.form = Form(self.session, "adaptation", expert=False)
+        self.experts = Form(self.session, "adaptation", expert=True)
+        self.rare = Disclosure("For experts", self.experts)
+        self.settings.add(self.form, self.rare)
         self.body.addWidget(self.settings)
         self.body.addStretch(1)
 
@@ -51,13 +45,12 @@ class MethodPage(Page):
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Price every card; working out a plan takes well under a millisecond."""
         for kind in ADAPTATIONS:
-            name = kind.model_fields["kind"].default
-            option = self.options[name]
-            option.setChecked(name == recipe.adaptation.kind)
-            option.tell(*self._price(recipe, kind, plan))
+            self.kinds.options[name_of(kind)].tell(*self._price(recipe, kind, plan))
+        self.kinds.mark(recipe.adaptation.kind)
         chosen = recipe.adaptation
         self.settings.heading.setText(f"Settings of {chosen.title}")
-        self.settings.setVisible(bool(self.form.rows))
+        self.settings.setVisible(bool(self.form.rows or self.experts.rows))
+        self.rare.setVisible(bool(self.experts.rows))
 
     def _price(
         self, recipe: Recipe, kind: type[Adaptation], plan: Plan
@@ -81,4 +74,4 @@ class MethodPage(Page):
 def carried_over(now: Adaptation, kind: type[Adaptation]) -> dict[str, Any]:
     """Another method, with the settings both have kept."""
     kept = {name: value for name, value in now if name in kind.model_fields}
-    return kept | {"kind": kind.model_fields["kind"].default}
+    return kept | {"kind": name_of(kind)}

@@ -81,10 +81,10 @@ def test_every_goal_is_a_card_and_brings_its_own_fields(
     goals, parameters = show(GoalPage), show(HyperparametersPage)
     assert isinstance(goals, GoalPage)
     assert isinstance(parameters, HyperparametersPage)
-    assert list(goals.options) == [kind.model_fields["kind"].default for kind in OBJECTIVES]
-    qtbot.mouseClick(goals.options["dpo"], Qt.MouseButton.LeftButton)
+    assert list(goals.kinds.options) == [kind.model_fields["kind"].default for kind in OBJECTIVES]
+    qtbot.mouseClick(goals.kinds.options["dpo"], Qt.MouseButton.LeftButton)
     assert session.recipe.objective.kind == "dpo"
-    assert goals.options["dpo"].isChecked()
+    assert goals.kinds.options["dpo"].isChecked()
     (form,) = [form for form in parameters.forms if form.prefix == "objective"]
     assert list(form.rows) == ["beta", "loss_type"]
     known(qtbot, session)
@@ -258,13 +258,13 @@ def test_methods_are_priced_and_keep_shared_settings(
     page = show(MethodPage)
     assert isinstance(page, MethodPage)
     known(qtbot, session)
-    assert all(option.chip.text() for option in page.options.values())
+    assert all(option.chip.text() for option in page.kinds.options.values())
     session.edit("adaptation.rank", 4)
-    qtbot.mouseClick(page.options["qlora"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(page.kinds.options["qlora"], Qt.MouseButton.LeftButton)
     assert session.recipe.adaptation.kind == "qlora"
     assert session.recipe.get("adaptation.rank") == 4
-    assert page.options["qlora"].isChecked()
-    qtbot.mouseClick(page.options["full"], Qt.MouseButton.LeftButton)
+    assert page.kinds.options["qlora"].isChecked()
+    qtbot.mouseClick(page.kinds.options["full"], Qt.MouseButton.LeftButton)
     assert session.recipe.adaptation.kind == "full"
     assert page.settings.isHidden()
 
