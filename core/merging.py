@@ -8,7 +8,7 @@ from core.errors import RunError
 from core.rundir import RunDir
 from core.value import Value
 
-CLOSE = 0.98
+CLOSE = 0.95
 """Below this share of like next words a merged model is said to answer otherwise."""
 
 
