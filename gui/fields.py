@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -26,6 +26,8 @@ class Field(QObject):
     """The user chose a value."""
     faulted = Signal(str)
     """Why what was typed cannot be read; empty when it can."""
+    wide: ClassVar[bool] = False
+    """Whether it needs the whole width of a form."""
 
     def __init__(self, widget: QWidget, info: FieldInfo) -> None:
         super().__init__(widget)
@@ -216,7 +218,15 @@ def make_field(info: FieldInfo) -> Field | None:
         return ChoiceField(info) if len(get_args(kind)) > 1 else None
     if kind == tuple[str, ...]:
         return LinesField(info)
+    if get_origin(kind) is tuple:
+        return _list_field(info)
     return makers[kind](info) if kind in makers else None
+
+
+def _list_field(info: FieldInfo) -> Field | None:
+    from gui.union_field import UnionListField, kinds_of  # its entries are forms of fields
+
+    return UnionListField(info) if kinds_of(info.annotation) else None
 
 
 def _bare(annotation: Any) -> Any:

@@ -142,6 +142,13 @@ class Row:
         self.label.setFixedWidth(LABEL_WIDTH)
         self.label.setContentsMargins(0, 7, 0, 0)
         about.setContentsMargins(0, 7, 0, 0)
+        if self.field.wide:
+            grid.addWidget(self.label, line, 0, top)
+            grid.addWidget(about, line, 1, 1, 2, top)
+            grid.addWidget(self.reset, line, 3, top)
+            for down, part in enumerate((self.field.widget, self.because, self.notice), 1):
+                grid.addWidget(part, line + down, 0, 1, 4)
+            return
         self.field.widget.setFixedWidth(EDITOR_WIDTH)
         kept = QSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         kept.setRetainSizeWhenHidden(True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.value import Value
@@ -18,6 +18,9 @@ from gui.widgets import Notice, PlainLabel
 
 class ValueForm(QWidget):
     """Some fields of a value; a refused edit is said and not taken."""
+
+    changed = Signal()
+    """An edit was taken."""
 
     def __init__(self, value: Value, names: Iterable[str], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -70,6 +73,7 @@ class ValueForm(QWidget):
             return
         self._fault(name, "")
         self.fields[name].show(held)
+        self.changed.emit()
 
     def _fault(self, name: str, reason: str) -> None:
         self.fields[name].mark(reason)
