@@ -13,7 +13,7 @@ from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
 from core.portions import packing_pays, seen_share
-from core.rates import automatic_rate, is_small, size_reason, usual_range
+from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
 from core.settle import has_bitsandbytes
 from core.whatif import gentlest
@@ -233,11 +233,10 @@ def _rate(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         return
     high = chosen > usual.high
     far = chosen > RATE_FACTOR * usual.high or chosen < usual.low / RATE_FACTOR
-    small = f" It reaches that high because {size_reason(facts.model)}." * is_small(facts.model)
     yield (warning if far else tip)(
         "training.learning_rate",
         f"{show_number(chosen)} is {'far ' * far}{'above' if high else 'below'} the usual {usual}: "
-        f"{'the loss may explode' if high else 'little may be learned'}.{small}",
+        f"{'the loss may explode' if high else 'little may be learned'}.",
         Edit(path="training.learning_rate", value=None, label=f"Use {show_number(best)}"),
     )
 

@@ -41,9 +41,11 @@ def usual_range(recipe: Recipe, model: ModelFacts) -> Usual:
     """The rates that are usual for this recipe; small models may go higher."""
     kinds = recipe.adaptation.kind, recipe.objective.kind
     found = USUAL.get(kinds) or _around(recipe)
-    share, _ = _own_share(recipe)
-    high = found.high * share * _raised(recipe, model)
-    return Usual(found.low * share, high, found.source)
+    share, because = _own_share(recipe)
+    raised = _raised(recipe, model)
+    why = f"raised because {size_reason(model)}" if raised > 1 else ""
+    source = "; ".join(filter(None, (found.source, because, why)))
+    return Usual(found.low * share, found.high * share * raised, source)
 
 
 def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
@@ -60,11 +62,6 @@ def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
 def size_reason(model: ModelFacts) -> str:
     """Why the usual rates do not fit a small model."""
     return f"a model of only {model.parameters / 1e6:.0f} M parameters learns with larger steps"
-
-
-def is_small(model: ModelFacts) -> bool:
-    """Whether published rates, which are those of large models, are too low."""
-    return model.parameters < SIZE_STEPS[-1][0]
 
 
 def _raised(recipe: Recipe, model: ModelFacts) -> float:
