@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +26,11 @@ from core.memory import Setup, estimate
 from core.memory.states import count_states
 from core.memory.widths import widths
 from core.models import shape_from_config
+from core.plan import Plan
 from core.recipe import Recipe
 from core.rundir import RunDir
 from tests.core.memory_rows import configuration
-from tests.engine.conftest import Listening, create, go, losses, weights
+from tests.engine.conftest import Listening, create, go, losses, plan_of, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 KINDS = ("adamw", "adamw_8bit", "adafactor", "lion", "lion_8bit", "muon")
@@ -42,17 +45,17 @@ def made(recipe: Recipe, kind: str, adaptation: str = "full", **training: object
     return chosen.edit("checks.every", 3)
 
 
-def trainer_of(root: Path, recipe: Recipe) -> Watched:
+@contextmanager
+def trainer_of(root: Path, recipe: Recipe, plan: Plan | None = None) -> Iterator[Watched]:
     """The trainer of a run, before its first step."""
-    run = create(root, recipe)
-    voice = Listening(run, lambda run, event: None)
-    job = open_job(run, voice, Wishes(run, 0))
-    folder = models.resolve(recipe.model)
-    tokenizer, lesson = read_rows(job, folder)
-    model = lesson.load(folder, job.settings)
-    watch = Watch(run, voice, job.wishes, job.settings, None, lambda model, step: None)
-    voice.close()
-    return build_trainer(lesson.trainer, job, watch, model, tokenizer, lesson, lesson.dataset())
+    run = RunDir.create(root, recipe, (plan or plan_of(recipe)).model_dump_json())
+    with closing(Listening(run, lambda run, event: None)) as voice:
+        job = open_job(run, voice, Wishes(run, 0))
+        folder = models.resolve(recipe.model)
+        tokenizer, lesson = read_rows(job, folder)
+        model, data = lesson.load(folder, job.settings), lesson.dataset()
+        watch = Watch(run, voice, job.wishes, job.settings, None, lambda model, step: None)
+        yield build_trainer(lesson.trainer, job, watch, model, tokenizer, lesson, data)
 
 
 def stop_at(step: int) -> Any:
@@ -76,6 +79,41 @@ def test_it_learns_and_goes_on_bit_for_bit(tmp_path: Path, recipe: Recipe, kind:
     assert losses(go(halves)) == losses(story)
     assert weights(halves) == weights(whole)
     assert saved_states(whole) == pytest.approx(billed(chosen), rel=0.02, abs=200_000)
+
+
+PARTED: dict[str, tuple[str, str, dict[str, object]]] = {
+    "LoRA+": ("adamw", "lora", {"lora_plus": 16, "learning_rate": 5e-4}),
+    "LoRA+ in 8 bits": ("adamw_8bit", "lora", {"lora_plus": 16, "learning_rate": 5e-4}),
+    "embeddings": ("adamw_8bit", "full", {"embedding_rate": 1e-4, "weight_decay": 0.1}),
+    "embeddings beside Muon": ("muon", "full", {"embedding_rate": 1e-4}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", PARTED)
+def test_rates_of_their_own_go_on_bit_for_bit(tmp_path: Path, recipe: Recipe, case: str) -> None:
+    kind, adaptation, changes = PARTED[case]
+    chosen = made(recipe, kind, adaptation, **changes)
+    whole, halves = create(tmp_path / "whole", chosen), create(tmp_path / "halves", chosen)
+    story = go(whole)
+    assert losses(story)[-1] < losses(story)[0]
+    go(halves, stop_at(3))
+    assert losses(go(halves)) == losses(story)
+    assert weights(halves) == weights(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_trial_steps_move_no_weight(tmp_path: Path, recipe: Recipe, kind: str) -> None:
+    chosen = made(recipe, kind, embedding_rate=1e-2, weight_decay=0.1)
+    plan = plan_of(chosen)
+    assert plan.settings is not None
+    still = plan.settings.model_copy(update={"learning_rate": 0.0})
+    planned = plan.model_copy(update={"settings": still})
+    with trainer_of(tmp_path / "run", chosen, planned) as trainer:
+        before = [weight.detach().clone() for weight in trainer.model.parameters()]
+        trainer.train()
+    assert all(map(torch.equal, before, trainer.model.parameters()))
 
 
 def saved_states(run: RunDir) -> int:
@@ -109,7 +147,9 @@ def rates(trainer: Watched) -> dict[str, tuple[float, float]]:
 
 
 def test_lora_plus_is_for_the_matrix_that_begins_at_zero(tmp_path: Path, recipe: Recipe) -> None:
-    found = rates(trainer_of(tmp_path / "run", made(recipe, "adamw", "lora", lora_plus=16)))
+    chosen = made(recipe, "adamw", "lora", lora_plus=16)
+    with trainer_of(tmp_path / "run", chosen) as trainer:
+        found = rates(trainer)
     assert len(found) > 20
     for name, (rate, _) in found.items():
         assert rate == pytest.approx(16e-3 if "lora_B" in name else 1e-3)
@@ -120,8 +160,8 @@ def test_embeddings_have_a_rate_of_their_own_and_norms_no_decay(
     tmp_path: Path, recipe: Recipe, kind: str
 ) -> None:
     chosen = made(recipe, kind, embedding_rate=1e-4, weight_decay=0.1)
-    trainer = trainer_of(tmp_path / "run", chosen)
-    found = rates(trainer)
+    with trainer_of(tmp_path / "run", chosen) as trainer:
+        found = rates(trainer)
     trained = [name for name, weight in trainer.model.named_parameters() if weight.requires_grad]
     assert sorted(found) == sorted(trained)
     for name, (rate, decay) in found.items():
@@ -132,8 +172,8 @@ def test_embeddings_have_a_rate_of_their_own_and_norms_no_decay(
 def test_muon_gets_the_matrices_of_the_layers_and_adamw_the_rest(
     tmp_path: Path, recipe: Recipe
 ) -> None:
-    trainer = trainer_of(tmp_path / "run", made(recipe, "muon"))
-    optimizer = trainer.create_optimizer()
+    with trainer_of(tmp_path / "run", made(recipe, "muon")) as trainer:
+        optimizer = trainer.create_optimizer()
     assert isinstance(optimizer, MuonAndAdamW)
     names = {id(weight): name for name, weight in trainer.model.named_parameters()}
     for group in optimizer.param_groups:
@@ -144,10 +184,10 @@ def test_muon_gets_the_matrices_of_the_layers_and_adamw_the_rest(
 def test_a_rate_for_embeddings_that_are_not_trained_is_refused(
     tmp_path: Path, recipe: Recipe
 ) -> None:
-    trainer = trainer_of(tmp_path / "run", made(recipe, "adamw", "lora"))
-    trainer.chosen = trainer.chosen.model_copy(update={"embedding_rate": 1e-4})
-    with pytest.raises(RunError, match="Neither embeddings"):
-        trainer.create_optimizer()
+    with trainer_of(tmp_path / "run", made(recipe, "adamw", "lora")) as trainer:
+        trainer.chosen = trainer.chosen.model_copy(update={"embedding_rate": 1e-4})
+        with pytest.raises(RunError, match="Neither embeddings"):
+            trainer.create_optimizer()
 
 
 @pytest.mark.slow
@@ -169,12 +209,12 @@ def test_noise_changes_the_steps_and_nothing_that_is_measured(
 def test_without_clipping_a_gradient_that_is_no_number_still_ends_the_run(
     tmp_path: Path, recipe: Recipe
 ) -> None:
-    trainer = trainer_of(tmp_path / "run", made(recipe, "adamw", clip=0))
-    weight = next(w for w in trainer.model.parameters() if w.requires_grad)
-    weight.register_hook(lambda gradient: gradient * float("nan"))
-    before = weight.detach().clone()
-    with pytest.raises(Diverged, match="gradient"):
-        trainer.train()
+    with trainer_of(tmp_path / "run", made(recipe, "adamw", clip=0)) as trainer:
+        weight = next(w for w in trainer.model.parameters() if w.requires_grad)
+        weight.register_hook(lambda gradient: gradient * float("nan"))
+        before = weight.detach().clone()
+        with pytest.raises(Diverged, match="gradient"):
+            trainer.train()
     assert torch.equal(weight, before)
 
 
