@@ -123,10 +123,9 @@ rounded states; the ways to need less name them."""
 
 def _automatic_optimizer(recipe: Recipe, facts: Facts, settings: Settings) -> tuple[Optimizer, str]:
     """AdamW, unless only its paged 8-bit form fits a small card with all that saves memory."""
-    usual = "torch's AdamW, fused on a GPU; a usual adapter has few states"
-    if not recipe.adaptation.trains_base:
-        return "adamw", usual
     usual = "exact, and torch's own"
+    if not recipe.adaptation.trains_base:
+        return "adamw", f"{usual}; so few weights are trained that others would save little"
     limit = _limit(recipe, facts.machine)
     if settings.device != "cuda" or limit > SMALL_CARD or not has_bitsandbytes():
         return "adamw", usual

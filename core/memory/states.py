@@ -27,6 +27,8 @@ class States:
     optimizer: int
     update: int
     """Beside gradients, while the optimizer works."""
+    paged: int = 0
+    """Optimizer states that the driver moves to the memory of the computer."""
 
 
 def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> States:
@@ -34,12 +36,15 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
     trained = adaptation.trainable(model)
     full = adaptation.trains_base
     gradients = trained * width.trained
+    kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
+    kept = round(_kept(model, trained, kind, width.trained, full=full))
     return States(
         weights=weights(model, adaptation, setup, width),
         adapters=0 if full else gradients,
         gradients=gradients,
-        optimizer=round(_kept(model, trained, setup.optimizer, width.trained, full=full)),
-        update=_update(model, setup.optimizer, gradients, full=full),
+        optimizer=kept,
+        update=_update(model, kind, gradients, full=full),
+        paged=round(_kept(model, trained, plain, width.trained, full=full)) - kept,
     )
 
 
@@ -65,7 +70,7 @@ def linear_numbers(model: ModelFacts) -> int:
     return model.layers * sum(rows * columns for rows, columns in model.linear.values())
 
 
-def _kept(model: ModelFacts, trained: int, kind: Optimizer, width: int, *, full: bool) -> float:
+def _kept(model: ModelFacts, trained: int, kind: str, width: int, *, full: bool) -> float:
     """Bytes that an optimizer keeps for all trained numbers of `width` bytes.
 
     Sources: torch.optim.AdamW keeps two states in the format of the weight, Muon one for matrices

@@ -174,6 +174,16 @@ def test_the_bill_knows_every_optimizer() -> None:
     assert bills[0] - bills[2] == pytest.approx(4 * MODEL.parameters, rel=0.01)
 
 
+def test_what_is_paged_is_asked_of_the_computer() -> None:
+    full = recipe(adaptation=FULL, training__checkpointing="on")
+    plain = make_plan(full.edit("training.optimizer", "adamw_8bit"), facts()).bill
+    paged = make_plan(full.edit("training.optimizer", "paged_adamw_8bit"), facts()).bill
+    assert plain is not None
+    assert paged is not None
+    assert plain.host == 0
+    assert paged.host == plain.allocated - paged.allocated > 2 * MODEL.parameters
+
+
 @pytest.mark.parametrize("adaptation", ADAPTATIONS, ids=lambda kind: kind.title)
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda kind: kind.title)
 @pytest.mark.parametrize("parameters", [4e6, 135e6, 8e9])
