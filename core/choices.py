@@ -17,6 +17,11 @@ from core.value import Value
 AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
 """`auto` says the same as an empty value."""
 
+Optimizers = Literal[
+    "auto", "adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor", "lion",
+    "lion_8bit", "muon",
+]  # fmt: skip
+
 
 class Source(Value):
     """Further rows to learn from, and how many of them."""
@@ -149,6 +154,14 @@ class Training(Value):
         "Empty: chosen from the method and the size of the model.",
         json_schema_extra={"rate": True},
     )
+    optimizer: Optimizers = Field(
+        "auto",
+        title="Optimizer",
+        description="What turns gradients into changes. auto is AdamW, in 8 bits and paged where "
+        "only that fits; adamw_8bit keeps its memory in a quarter of the room, paged ones move it "
+        "out of a full GPU, adafactor keeps hardly any, lion keeps half of it, muon (full "
+        "fine-tuning only) learns more per step.",
+    )
     micro_batch: int = Field(
         8,
         ge=1,
@@ -181,24 +194,96 @@ class Training(Value):
         description="Share of the steps in which the learning rate rises from zero. Usual: 0.03 "
         "to 0.1.",
     )
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", title="Schedule", description="How the learning rate falls after the warm-up."
+    schedule: Literal["cosine", "linear", "constant", "wsd", "inverse_sqrt"] = Field(
+        "cosine",
+        title="Schedule",
+        description="How the learning rate falls after the warm-up. wsd stays at the top and falls "
+        "only at the end (warm-up, stable, decay); inverse_sqrt falls fast, then ever slower.",
+    )
+    decay: float = Field(
+        0.2,
+        gt=0,
+        le=1,
+        title="Decay",
+        description="Share of the steps in which wsd falls, at the end. Usual: 0.1 to 0.2 (arXiv "
+        "2405.18392).",
+        json_schema_extra={"expert": True},
+    )
+    final_rate: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Final rate",
+        description="Share of the learning rate at which cosine and wsd end. Usual: 0 to 0.1.",
+        json_schema_extra={"expert": True},
+    )
+    lora_plus: float | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        title="LoRA+",
+        description="So many times the learning rate for the second matrix of each adapter, which "
+        "begins at zero. Usual: 16 (arXiv 2402.12354). Empty: the same rate for both.",
+        json_schema_extra={"expert": True},
+    )
+    embedding_rate: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        title="Embedding rate",
+        description="Learning rate of the embeddings and the output head where these are trained. "
+        "Usual: a half to a tenth of the learning rate. Empty: the same.",
+        json_schema_extra={"rate": True, "expert": True},
     )
     weight_decay: float = Field(
         0.0,
         ge=0,
         lt=1,
         title="Weight decay",
-        description="Pulls weights towards zero. Usual: 0 for adapters, 0.01 to 0.1 for full "
-        "fine-tuning.",
+        description="Pulls weights towards zero; norms and biases are left alone. Usual: 0 for "
+        "adapters, 0.01 to 0.1 for full fine-tuning.",
         json_schema_extra={"rate": True},
     )
     clip: float = Field(
         1.0,
-        gt=0,
+        ge=0,
         le=100,
         title="Gradient clipping",
-        description="Longest gradient that is applied; longer ones are shortened. Usual: 1.",
+        description="Longest gradient that is applied; longer ones are shortened. Usual: 1. 0 "
+        "turns it off.",
+    )
+    neftune: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        title="Noise (NEFTune)",
+        description="Random noise on the embeddings while training, against learning answers by "
+        "heart. Usual: 5 (arXiv 2310.05914). Empty: none. For imitation (SFT) only.",
+        json_schema_extra={"expert": True},
+    )
+    beta1: float = Field(
+        0.9,
+        ge=0,
+        lt=1,
+        title="Beta 1",
+        description="How long the optimizer remembers the direction of gradients. Usual: 0.9.",
+        json_schema_extra={"expert": True},
+    )
+    beta2: Annotated[float | None, AUTO] = Field(
+        None,
+        ge=0,
+        lt=1,
+        title="Beta 2",
+        description="How long it remembers their size. Empty: 0.999 for Adam, 0.99 for Lion.",
+        json_schema_extra={"expert": True},
+    )
+    epsilon: float = Field(
+        1e-8,
+        gt=0,
+        le=1e-2,
+        title="Epsilon",
+        description="Keeps Adam from dividing by zero. Usual: 1e-8.",
+        json_schema_extra={"rate": True, "expert": True},
     )
     checkpointing: Literal["auto", "on", "off"] = Field(
         "auto",

@@ -6,6 +6,7 @@ from core.machine import Machine
 from core.memory import Bill, Item
 from core.memory.choice import Fits, verdict
 from core.memory.correction import Corrections
+from core.memory.setup import Optimizer
 from core.memory.traced import Exact
 from core.mixing import Drawn, Looked
 from core.models import ModelFacts
@@ -31,6 +32,7 @@ class Settings(Value):
     micro_batch: int
     accumulation: int
     checkpointing: bool
+    optimizer: Optimizer = "adamw"
     epochs: float = 3.0
     steps: int = 1
     warmup_steps: int = 0

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 from core.dataset import DataFacts, DataFinding
 from core.draft import Draft, Facts, Settings
 from core.errors import Edit, Problem
 from core.misfits import misfits
-from core.misfits.base import blocker, warning
+from core.misfits.base import blocker, tip, warning
 from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
 from core.portions import packing_pays, seen_share
+from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
-from core.settle import automatic_rate
+from core.settle import has_bitsandbytes
 from core.whatif import gentlest
 
 RATE_FACTOR = 10
-"""A rate so many times the usual one is said to be too high."""
+"""A rate so far outside of the usual range is a warning, a nearer one a tip."""
 CUT_SHARE = 0.05
 MACHINE = "machine"
 """Where a problem is that lies in no field of the recipe, but in what it is planned for."""
@@ -41,7 +41,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _memory(recipe, facts, plan)
     if plan.settings is not None:
         yield from _length(facts, plan.settings)
-        yield from _rate(recipe, facts, plan)
+        yield from _rate(recipe, facts)
         yield from _duration(recipe, facts, plan.settings)
         yield from _packing(recipe, facts, plan.settings)
         yield from _disk(recipe, facts, plan)
@@ -74,7 +74,7 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
             "The recipe asks for an NVIDIA GPU and none was found.",
             Edit(path="training.device", value="auto", label="Choose automatically"),
         )
-    if recipe.adaptation.quantised and not importlib.util.find_spec("bitsandbytes"):
+    if recipe.adaptation.quantised and not has_bitsandbytes():
         yield blocker(
             "adaptation",
             "QLoRA needs the package bitsandbytes, which is not installed.",
@@ -223,26 +223,22 @@ def _untrained(count: int, rows: int, lines: tuple[int | str, ...]) -> Iterator[
         yield warning("training.max_length", f"{text} They are left out.")
 
 
-def _rate(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+def _rate(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    chosen = recipe.training.learning_rate
+    if chosen is None:
+        return
     assert facts.model is not None
-    assert plan.settings is not None
-    usual, _ = automatic_rate(recipe, facts.model)
-    chosen = plan.settings.learning_rate
-    fix = Edit(path="training.learning_rate", value=None, label=f"Use {show_number(usual)}")
-    if chosen > RATE_FACTOR * usual:
-        yield warning(
-            "training.learning_rate",
-            f"{show_number(chosen)} is far above the usual {show_number(usual)}: the loss may "
-            "explode.",
-            fix,
-        )
-    elif chosen < usual / 100:
-        yield warning(
-            "training.learning_rate",
-            f"{show_number(chosen)} is far below the usual {show_number(usual)}: little would be "
-            "learned.",
-            fix,
-        )
+    usual, (best, _) = usual_range(recipe, facts.model), automatic_rate(recipe, facts.model)
+    if usual.low <= chosen <= usual.high:
+        return
+    high = chosen > usual.high
+    far = chosen > RATE_FACTOR * usual.high or chosen < usual.low / RATE_FACTOR
+    yield (warning if far else tip)(
+        "training.learning_rate",
+        f"{show_number(chosen)} is {'far ' * far}{'above' if high else 'below'} the usual {usual}: "
+        f"{'the loss may explode' if high else 'little may be learned'}.",
+        Edit(path="training.learning_rate", value=None, label=f"Use {show_number(best)}"),
+    )
 
 
 def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:

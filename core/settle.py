@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from core.draft import Decision, Draft, Facts, Settings
 from core.machine import Machine
 from core.memory import Bill, Setup, estimate
-from core.memory.choice import verdict
+from core.memory.choice import Fits, verdict
 from core.memory.correction import corrected
-from core.models import ModelFacts
+from core.memory.setup import Optimizer
 from core.pace import context_of, correction_of, run_seconds, tokens_read
 from core.portions import (
     count_steps,
@@ -18,6 +20,7 @@ from core.portions import (
     told_steps,
     with_steps,
 )  # fmt: skip
+from core.rates import automatic_rate
 from core.recipe import Recipe
 
 
@@ -79,6 +82,12 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     fixed = Settings(
         device=device, bf16=bf16, learning_rate=rate, checkpointing=False, **portions
     )  # fmt: skip
+    if recipe.training.optimizer == "auto":
+        optimizer, why = _automatic_optimizer(recipe, facts, fixed)
+        decisions.append(Decision(name="Optimizer", value=optimizer, because=why))
+    else:
+        optimizer = recipe.training.optimizer
+    fixed = fixed.model_copy(update={"optimizer": optimizer})
     checkpointing, why = _settle_checkpointing(recipe, facts, fixed)
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
@@ -88,24 +97,6 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
         settings = with_steps(recipe, settings, count_steps(recipe, facts, settings))
         decisions += told_steps(recipe, facts, settings)
     return settings, decisions
-
-
-SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
-"""Below so many parameters, so many times the usual rate: small models want larger steps."""
-
-
-def automatic_rate(recipe: Recipe, model: ModelFacts) -> tuple[float, str]:
-    """The usual rate of the method for the objective, raised for small models."""
-    usual, source = recipe.adaptation.learning_rate
-    share, why = recipe.objective.rate_share
-    usual *= share
-    source = f"{source}; {why}" if why else source
-    for size, factor in SIZE_STEPS:
-        if model.parameters < size:
-            factor = min(factor, recipe.objective.most_raised)
-            millions = f"{model.parameters / 1e6:.0f} M"
-            return usual * factor, f"a model of only {millions} parameters learns with larger steps"
-    return usual, source
 
 
 def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
@@ -125,14 +116,47 @@ def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[De
     )
 
 
+SMALL_CARD = 26_000_000_000
+"""Bytes: cards that are sold as 24 GB say up to 25.8e9. On larger ones nobody is surprised by
+rounded states; the ways to need less name them."""
+
+
+def _automatic_optimizer(recipe: Recipe, facts: Facts, settings: Settings) -> tuple[Optimizer, str]:
+    """AdamW, unless only its paged 8-bit form fits a small card with all that saves memory."""
+    usual = "exact, and torch's own"
+    if not recipe.adaptation.trains_base:
+        return "adamw", f"{usual}; so few weights are trained that others would save little"
+    limit = _limit(recipe, facts.machine)
+    if settings.device != "cuda" or limit > SMALL_CARD or not has_bitsandbytes():
+        return "adamw", usual
+    again = recipe.training.checkpointing != "off" and recipe.adaptation.recomputes
+    least = settings.model_copy(update={"checkpointing": again})
+    if _judge(recipe, facts, least) != "no":
+        return "adamw", usual
+    paged = least.model_copy(update={"optimizer": "paged_adamw_8bit"})
+    if _judge(recipe, facts, paged) == "no":
+        return "adamw", f"{usual}; in 8 bits and paged it would not fit either"
+    return "paged_adamw_8bit", "only with states in 8 bits, paged when room is short, does it fit"
+
+
+def has_bitsandbytes() -> bool:
+    """Whether the package of 4-bit weights and 8-bit optimizers is there."""
+    return importlib.util.find_spec("bitsandbytes") is not None
+
+
+def _judge(recipe: Recipe, facts: Facts, settings: Settings) -> Fits:
+    """Whether the device has room for the longest step with these settings."""
+    bill = _bill(recipe, facts, make_setup(recipe, facts, settings))
+    return verdict(bill.total, _limit(recipe, facts.machine), bill.band)
+
+
 def _settle_checkpointing(recipe: Recipe, facts: Facts, settings: Settings) -> tuple[bool, str]:
     chosen = recipe.training.checkpointing
     if chosen != "auto":
         return chosen == "on", "the recipe says so"
     if not recipe.adaptation.recomputes:
         return False, f"{recipe.adaptation.title} does not work with it"
-    bill = _bill(recipe, facts, make_setup(recipe, facts, settings))
-    if verdict(bill.total, _limit(recipe, facts.machine), bill.band) == "fits":
+    if _judge(recipe, facts, settings) == "fits":
         return False, "the memory is enough without it, and it costs about 25 % time"
     return True, "without it the memory would not be enough"
 
@@ -153,6 +177,7 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         accumulation=settings.accumulation,
         checkpointing=settings.checkpointing,
         objective=recipe.objective.counted_as or recipe.objective.kind,
+        optimizer=settings.optimizer,
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
 

@@ -40,7 +40,7 @@ parting
 origins excerpts
 memory
 draft
-portions
+portions schedules rates
 pace
 settle
 whatif

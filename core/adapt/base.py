@@ -29,6 +29,8 @@ class Adaptation(Value):
     up without a word."""
     recomputes: ClassVar[bool] = True
     """Whether gradient checkpointing works."""
+    low_rank: ClassVar[bool] = False
+    """Whether it has the two matrices of LoRA, which LoRA+ gives two learning rates."""
     merges: ClassVar[bool] = True
     """Whether the result can become part of the model's own weights."""
 

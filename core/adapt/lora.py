@@ -24,6 +24,7 @@ linear layers (peft/utils/transformers_weight_conversion.py)."""
 
 
 class _LowRank(Adaptation):
+    low_rank: ClassVar = True
     rank: int = Field(
         16,
         ge=1,

@@ -5,26 +5,31 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from core.choices import Training
 from core.draft import Settings
+from core.engine.optimizers import optimizer_name, second_beta
 from core.recipe import Recipe
+from core.schedules import decay_steps
 
 
 def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any]:
     """Every argument that TRL or transformers would choose otherwise, said aloud."""
     training = recipe.training
-    return dict(  # noqa: C408 - reads like the call it becomes
+    return dict(
         output_dir=str(folder),
         max_steps=settings.steps,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.micro_batch,
         gradient_accumulation_steps=settings.accumulation,
         warmup_steps=settings.warmup_steps,
-        lr_scheduler_type={"constant": "constant_with_warmup"}.get(
-            training.schedule, training.schedule
-        ),
+        **_schedule(training, settings),
         weight_decay=training.weight_decay,
         max_grad_norm=training.clip,
-        optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
+        optim=optimizer_name(settings),
+        adam_beta1=training.beta1,
+        adam_beta2=second_beta(training),
+        adam_epsilon=training.epsilon,
+        neftune_noise_alpha=training.neftune,
         bf16=settings.bf16,
         use_cpu=settings.device == "cpu",
         seed=training.seed,
@@ -39,3 +44,25 @@ def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any
         report_to="none",
         dataloader_pin_memory=settings.device == "cuda",
     )
+
+
+def _schedule(training: Training, settings: Settings) -> dict[str, Any]:
+    """What transformers calls a schedule, and what only this one takes."""
+    name, low = training.schedule, training.final_rate
+    match name:
+        case "constant":
+            return {"lr_scheduler_type": "constant_with_warmup"}
+        case "cosine" if low:
+            return _scheduler("cosine_with_min_lr", min_lr_rate=low)
+        case "wsd":
+            return _scheduler(
+                "warmup_stable_decay",
+                num_decay_steps=decay_steps(training, settings),
+                min_lr_ratio=low,
+                decay_type="1-sqrt",
+            )
+    return {"lr_scheduler_type": name}
+
+
+def _scheduler(name: str, **extra: Any) -> dict[str, Any]:
+    return {"lr_scheduler_type": name, "lr_scheduler_kwargs": extra}

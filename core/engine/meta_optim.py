@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import Adafactor
 
+from core.engine.optimizers import MuonAndAdamW
 from core.memory.setup import Optimizer
 
 BLOCK = 256
@@ -17,7 +18,9 @@ SMALLEST_PAGED = 100_000
 """get_state_buffer of bitsandbytes: smaller states are not paged."""
 
 
-def make_optimizer(kind: Optimizer, parameters: list[torch.Tensor], *, cuda: bool) -> Any:
+def make_optimizer(
+    kind: Optimizer, model: Any, parameters: list[torch.Tensor], *, cuda: bool
+) -> Any:
     """What `step` asks for equals what the optimizer of that name asks for on the device."""
     match kind:
         case "adamw" if not cuda:
@@ -30,15 +33,23 @@ def make_optimizer(kind: Optimizer, parameters: list[torch.Tensor], *, cuda: boo
             return torch.optim.SGD(parameters, lr=1e-3, foreach=True)
         case "adafactor":
             return Adafactor(parameters, lr=1e-3, scale_parameter=False, relative_step=False)
-    return BitsAndBytesAdam(parameters, bits8=kind.endswith("8bit"), paged="paged" in kind)
+        case "muon":
+            adamw = {"lr": 1e-3, "fused": True} if cuda else {"lr": 1e-3, "foreach": False}
+            return MuonAndAdamW(model, lambda name: True, 0.0, **adamw)
+    return BitsAndBytes(kind, model, parameters)
 
 
-class BitsAndBytesAdam(torch.optim.Optimizer):  # type: ignore[misc]
-    """States of bitsandbytes' AdamW; paged ones are in managed memory that torch does not count."""
+class BitsAndBytes(torch.optim.Optimizer):  # type: ignore[misc]
+    """States of bitsandbytes' AdamW and Lion; paged ones are in managed memory that torch does not
+    count. Trainer keeps states of embeddings in 32 bits (transformers/trainer.py)."""
 
-    def __init__(self, parameters: list[torch.Tensor], *, bits8: bool, paged: bool) -> None:
+    def __init__(self, kind: Optimizer, model: Any, parameters: list[torch.Tensor]) -> None:
         super().__init__(parameters, {})
-        self._bits8, self._paged = bits8, paged
+        self._bits8, self._paged = kind.endswith("8bit"), "paged" in kind
+        self._count = 1 if kind.startswith("lion") else 2
+        self._wide = {
+            id(table.weight) for table in model.modules() if isinstance(table, torch.nn.Embedding)
+        }
         self._maps: list[torch.Tensor] = []
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -51,13 +62,14 @@ class BitsAndBytesAdam(torch.optim.Optimizer):  # type: ignore[misc]
 
     def _states(self, parameter: torch.Tensor) -> list[torch.Tensor]:
         count, device = parameter.numel(), parameter.device
-        small = self._bits8 and count < SMALLEST_8BIT
-        dtype = torch.uint8 if self._bits8 and not small else torch.float32
+        wide = count < SMALLEST_8BIT or id(parameter) in self._wide
+        dtype = torch.uint8 if self._bits8 and not wide else torch.float32
         states = []
         if not self._paged or count < SMALLEST_PAGED:
-            states = [torch.zeros(count, dtype=dtype, device=device) for _ in range(2)]
+            states = [torch.zeros(count, dtype=dtype, device=device) for _ in range(self._count)]
         if dtype == torch.uint8:
             if not self._maps:
-                self._maps = [torch.empty(256, device=device) for _ in range(2)]
-            states += [torch.zeros(-(-count // BLOCK), device=device) for _ in range(2)]
+                self._maps = [torch.empty(256, device=device) for _ in range(self._count)]
+            blocks = -(-count // BLOCK)
+            states += [torch.zeros(blocks, device=device) for _ in range(self._count)]
         return states

@@ -26,7 +26,8 @@ from torch.distributed.fsdp._fully_shard._fsdp_api import AllGather, ReduceScatt
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from core.engine.meta_model import DTYPES
-from core.engine.meta_step import Trained, layers_of
+from core.engine.meta_step import Trained
+from core.engine.optimizers import layers_of
 from core.engine.patches import Change, changed
 from core.engine.recorder import Kind, Recorder
 from core.memory.setup import Setup

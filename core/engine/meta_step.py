@@ -13,6 +13,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from core.engine.meta_optim import make_optimizer
+from core.engine.optimizers import layers_of
 from core.engine.recorder import OUTPUT, Recorder
 from core.memory.setup import Setup
 
@@ -60,12 +61,6 @@ def _again(precision: Precision) -> dict[str, Any]:
     }
 
 
-def layers_of(model: Any) -> torch.nn.ModuleList:
-    """The layers of a model: its longest list of modules."""
-    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
-    return max(lists, key=len)
-
-
 def _tell_places(base: Any, recorder: Recorder) -> None:
     """Hooks that look and change nothing."""
     layers = layers_of(base)
@@ -99,7 +94,7 @@ class Steps:
     ) -> None:
         self.model, self.trained, self.setup = model, trained, setup
         self.recorder, self.precision = recorder, precision
-        self.optimizer = make_optimizer(setup.optimizer, trained.weights, cuda=setup.cuda)
+        self.optimizer = make_optimizer(setup.optimizer, model, trained.weights, cuda=setup.cuda)
 
     def run(self) -> None:
         """One optimizer step: forward and backward of every batch, clipping, update."""

@@ -52,7 +52,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
         self._hidden = hidden
         self._numbers: dict[int, int] = {}
         self._watched: dict[int, weakref.ref[Any]] = {}
-        self._prepared: set[Phase] = set()
+        self._prepared: set[str] = set()
         self._layers: list[tuple[int, str]] = [(0, "")]
 
     def allocate(self, size: int, kind: Kind) -> int:
@@ -151,8 +151,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[misc]
 
     def _cublas(self) -> None:
         """One workspace per thread, kept for ever: autograd has a thread of its own."""
-        if self.phase not in self._prepared:
-            self._prepared.add(self.phase)
+        thread = "autograd" if self.phase == "backward" else "main"
+        if thread not in self._prepared:
+            self._prepared.add(thread)
             self.allocate(CUBLAS, "workspaces")
 
 

@@ -196,7 +196,7 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> AnyTrainer:
     """A trainer of this kind, adapted and set as the recipe says."""
-    return kind(
+    trainer = kind(
         watch,
         model=model,
         args=lesson.arguments(arguments(job.recipe, job.settings, job.run.checkpoints)),
@@ -205,6 +205,8 @@ def build_trainer(
         peft_config=job.recipe.adaptation.peft_config(),
         callbacks=list(callbacks),
     )
+    trainer.chosen = job.recipe.training
+    return trainer
 
 
 def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -> Any:

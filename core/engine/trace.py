@@ -124,6 +124,7 @@ def _refuse_what_is_not_modelled(setup: Setup) -> None:
         "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,
         "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
+        "Muon on several GPUs cannot be traced": setup.optimizer == "muon" and setup.gpus > 1,
     }  # fmt: skip
     for what, given in wrong.items():
         if given:

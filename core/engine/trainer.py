@@ -17,6 +17,7 @@ from core import durable
 from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
+from core.engine.optimizers import Optimized
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
@@ -72,7 +73,7 @@ class Watch:
     early: bool = False
 
 
-class Watched(transformers.Trainer):  # type: ignore[misc]
+class Watched(Optimized):
     """Goes in front of one of TRL's trainers: refuses a bad loss, saves durably, obeys the user."""
 
     control: Any
@@ -92,8 +93,9 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
             raise self._diverged("loss")
         return loss
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        """Asked for before each update, whether gradients are clipped or not."""
+        norm = super()._get_grad_norm(model, grad_norm)
         if not torch.isfinite(torch.as_tensor(norm)):
             raise self._diverged("gradient")
         return norm

@@ -208,7 +208,7 @@ def estimate(
         phase=peak.phase,
         band=max(band for band, _ in doubts),
         note="; ".join(filter(None, (why for _, why in doubts))),
-        host=step.share.host,
+        host=step.share.host + states.paged,
     )
 
 

@@ -101,5 +101,6 @@ def both(one: States, other: States) -> States:
         adapters=one.adapters + other.adapters,
         gradients=one.gradients + other.gradients,
         optimizer=one.optimizer + other.optimizer,
+        paged=one.paged + other.paged,
         update=max(one.update, other.update),
     )

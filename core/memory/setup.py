@@ -13,8 +13,9 @@ Loss = Literal["fused", "logits"]
 Attention = Literal["eager", "sdpa", "efficient", "flash"]
 Dtype = Literal["bf16", "fp16", "fp32"]
 Optimizer = Literal[
-    "adamw", "adamw_foreach", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd"
-]
+    "adamw", "adamw_foreach", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd",
+    "lion", "lion_8bit", "muon",
+]  # fmt: skip
 Sharding = Literal["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]
 OnObjective = Literal["sft", "dpo", "reward", "ppo", "grpo"]
 

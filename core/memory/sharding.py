@@ -84,6 +84,7 @@ def _mixed(states: States) -> States:
 
 
 def _divided(states: States, gpus: int, *names: str) -> Share:
+    names += ("paged",) if "optimizer" in names else ()
     return Share(replace(states, **{name: -(-getattr(states, name) // gpus) for name in names}))
 
 

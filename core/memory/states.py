@@ -27,6 +27,8 @@ class States:
     optimizer: int
     update: int
     """Beside gradients, while the optimizer works."""
+    paged: int = 0
+    """Optimizer states that the driver moves to the memory of the computer."""
 
 
 def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> States:
@@ -34,12 +36,15 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
     trained = adaptation.trainable(model)
     full = adaptation.trains_base
     gradients = trained * width.trained
+    kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
+    kept = round(_kept(model, trained, kind, width.trained, full=full))
     return States(
         weights=weights(model, adaptation, setup, width),
         adapters=0 if full else gradients,
         gradients=gradients,
-        optimizer=round(trained * state_bytes(setup.optimizer, width.trained)),
-        update=_update(model, setup.optimizer, gradients, full=full),
+        optimizer=kept,
+        update=_update(model, kind, gradients, full=full),
+        paged=round(_kept(model, trained, plain, width.trained, full=full)) - kept,
     )
 
 
@@ -65,27 +70,43 @@ def linear_numbers(model: ModelFacts) -> int:
     return model.layers * sum(rows * columns for rows, columns in model.linear.values())
 
 
-def state_bytes(optimizer: Optimizer, width: int) -> float:
-    """Bytes that an optimizer keeps per trained number of `width` bytes.
+def _kept(model: ModelFacts, trained: int, kind: str, width: int, *, full: bool) -> float:
+    """Bytes that an optimizer keeps for all trained numbers of `width` bytes.
 
-    Sources: torch.optim.AdamW keeps two states in the format of the weight; bitsandbytes two of
-    8 bits with a constant per block, and pages large states out of what torch counts; Adafactor
-    (Shazeer and Stern 2018, arXiv 1804.04235) keeps a row and a column of sums per matrix.
+    Sources: torch.optim.AdamW keeps two states in the format of the weight, Muon one for matrices
+    inside of the layers and two as AdamW for the rest; bitsandbytes two (AdamW) or one (Lion), of 8
+    bits with a constant per block, but of 32 for embeddings, and pages large states out of what
+    torch counts; Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) keeps a row and a column of
+    sums per matrix.
     """
-    constants = 2 * 4 / STATE_BLOCK
-    match optimizer:
+    table = model.vocab * model.hidden if full else 0
+    matrices = linear_numbers(model) if full else trained
+    constant = 4 / STATE_BLOCK
+    match kind:
         case "adamw" | "adamw_foreach":
-            return 2 * width
+            return 2 * width * trained
         case "adamw_8bit":
-            return 2 + constants
+            return 2 * ((1 + constant) * (trained - table) + 4 * table)
         case "paged_adamw_8bit":
-            return constants
+            return 2 * constant * (trained - table)
+        case "lion":
+            return 4 * trained
+        case "lion_8bit":
+            return (1 + constant) * (trained - table) + 4 * table
+        case "muon":
+            return width * (2 * trained - matrices)
     return 0
 
 
 def _update(model: ModelFacts, optimizer: Optimizer, gradients: int, *, full: bool) -> int:
-    """Foreach makes a list as large as the gradients, Adafactor two matrices at a time."""
+    """Foreach makes a list as large as the gradients, Adafactor two matrices at a time; Muon a step
+    in 32 bits and two in 16 (torch.optim._muon), and two products over the shorter side."""
     largest = model.vocab * model.hidden * 4 if full else 0
-    if optimizer == "adamw_foreach":
-        return gradients
-    return 2 * largest if optimizer == "adafactor" else 0
+    match optimizer:
+        case "adamw_foreach":
+            return gradients
+        case "adafactor":
+            return 2 * largest
+        case "muon" if full:
+            return max(8 * a * b + 4 * min(a, b) ** 2 for a, b in model.linear.values())
+    return 0

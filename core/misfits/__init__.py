@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from core.draft import Draft, Facts
 from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
+from core.misfits.training import of_training
 from core.recipe import Recipe
 
-MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (of_adaptation,)
+MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
+    of_adaptation,
+    of_training,
+)
 
 
 def misfits(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:

@@ -34,11 +34,7 @@ from core.rundir import RunDir  # noqa: E402
 from tests.bench.memory_matrix import STEPS, Case, adaptation_of  # noqa: E402
 from tests.engine.counting import watch_model  # noqa: E402
 
-OPTIMIZERS = {
-    "adamw": "", "adamw_8bit": "adamw_8bit", "paged_adamw": "paged_adamw_32bit",
-    "paged_adamw_8bit": "paged_adamw_8bit",
-}  # fmt: skip
-"""Names of transformers; the engine's own choice where there is none."""
+OPTIMIZERS = ("adamw", "adamw_8bit", "paged_adamw", "paged_adamw_8bit")
 KERNELS = {"flash": SDPBackend.FLASH_ATTENTION, "efficient": SDPBackend.EFFICIENT_ATTENTION}
 
 
@@ -148,7 +144,7 @@ def recipe_of(case: Case, device: str, model: Path, data: Path) -> Recipe:
     training = {
         "max_steps": STEPS, "micro_batch": case.rows, "accumulation": 1, "epochs": 1000,
         "max_length": case.length, "device": device, "learning_rate": 1e-6,
-        "checkpointing": "on" if case.checkpointing else "off",
+        "checkpointing": "on" if case.checkpointing else "off", "optimizer": case.optimizer,
     }  # fmt: skip
     return parse(
         {
@@ -186,20 +182,10 @@ def measure(case: Case, device: str, model: Path, work: Path) -> dict[str, objec
 
 @contextlib.contextmanager
 def _as_asked(case: Case) -> Iterator[None]:
-    """Measure, with the case's optimizer and attention where the engine has no choice of them."""
-    engine, usual = core.engine.run, core.engine.run._arguments
-
-    def arguments(job: Any) -> Any:
-        found = usual(job)
-        return found | {"optim": OPTIMIZERS[case.optimizer] or found["optim"]}
-
+    """Measure, with the case's attention, of which the engine has no choice."""
     kernel = KERNELS.get(case.attention)
     attention = sdpa_kernel(kernel) if kernel else contextlib.nullcontext()
-    with (
-        mock.patch.object(Imitate, "trainer", Measured),
-        mock.patch.object(engine, "_arguments", arguments),
-        attention,
-    ):
+    with mock.patch.object(Imitate, "trainer", Measured), attention:
         yield
 
 

@@ -35,6 +35,8 @@ UNUSUAL: tuple[Case, ...] = (
     ("qwen2.5-7b", {"kind": "lora", "targets": "attention"}, {"length": 1024, "rows": 2}),
     ("mistral-7b-v0.3", {"kind": "qlora"}, {"length": 1024, "optimizer": "paged_adamw_8bit"}),
     ("llama-3.2-3b", {"kind": "full"}, {"checkpointing": True, "optimizer": "adamw_8bit"}),
+    ("llama-3.2-3b", {"kind": "full"}, {"checkpointing": True, "optimizer": "lion_8bit"}),
+    ("llama-3.2-3b", {"kind": "full"}, {"checkpointing": True, "optimizer": "muon"}),
     ("llama-3.2-3b", {"kind": "full"}, {"checkpointing": True, "accumulation": 4}),
     ("llama-3.2-3b", {"kind": "full"}, {"rows": 4, "loss": "logits"}),
     ("llama-3.2-3b", {"kind": "lora"}, {"rows": 2, "padded": True}),

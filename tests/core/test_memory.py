@@ -6,7 +6,7 @@ import json
 import statistics
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from core.adapt import Adaptation, Full, Lora, QLora
 from core.errors import ModelError
 from core.memory import Bill, Setup, estimate
+from core.memory.setup import Optimizer
 from core.models import ModelFacts, look, shape_from_config
 from core.places import starter
 from tests.core.memory_rows import DATA, PAIRED, SHARED, Row, published, shape, traced
@@ -126,9 +127,7 @@ steps = st.builds(
     loss=st.sampled_from(["fused", "logits"]),
     attention=st.sampled_from(["eager", "sdpa", "efficient", "flash"]),
     checkpointing=st.booleans(),
-    optimizer=st.sampled_from(
-        ["adamw", "adamw_foreach", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor"]
-    ),
+    optimizer=st.sampled_from(get_args(Optimizer)),
     accumulation=st.integers(1, 4),
     kbit_prepare=st.booleans(),
     sharding=st.sampled_from(["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]),
@@ -218,8 +217,8 @@ def test_offloading_moves_memory_to_the_host(
 ) -> None:
     here = bill(model, adaptation, step, offload=False, sharding="zero2")
     there = bill(model, adaptation, step, offload=True, sharding="zero2")
-    assert here.host == 0
-    assert there.host >= 0
+    assert (here.host > 0) == step.optimizer.startswith("paged")
+    assert there.host >= here.host
     assert there.allocated <= here.allocated
 
 
