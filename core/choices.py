@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from core import templates
 from core.value import Value
 
 AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
@@ -21,6 +22,15 @@ Optimizers = Literal[
     "auto", "adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor", "lion",
     "lion_8bit", "muon",
 ]  # fmt: skip
+
+
+def _known_template(given: str) -> str:
+    if not templates.is_choice(given):
+        raise PydanticCustomError(
+            "template", "neither a .jinja file nor one of {names}",
+            {"names": ", ".join(one.name for one in templates.CATALOGUE)},
+        )  # fmt: skip
+    return given
 
 
 class Source(Value):
@@ -88,6 +98,14 @@ class Data(Value):
         description="Share of the rows set aside for measuring when there is no held-out file. "
         "Usual: 0.05 to 0.2. Without held-out rows nobody can tell learning from memorising. "
         "Empty: chosen from the number of rows.",
+    )
+    template: Annotated[str, AfterValidator(_known_template)] = Field(
+        "",
+        max_length=4096,
+        title="Chat template",
+        description="How a conversation is written for the model. Empty: the model's own. "
+        f"Otherwise one of {', '.join(one.name for one in templates.CATALOGUE)}, or a .jinja file "
+        "with generation marks round the answers. It is saved with the result.",
     )
     mix: tuple[Source, ...] = Field(
         (),

@@ -23,6 +23,7 @@ from core.plan import Facts, make_plan
 from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
+from core.templates import find
 from core.terminal import Terminal, table
 from core.watch import bring, watch, watch_engine, watch_fetch
 
@@ -92,8 +93,14 @@ def _anchored_data(data: Data, folder: Path) -> Data:
             "heldout": _anchored(data.heldout, folder),
             "mix": tuple(map(moved, data.mix)),
             "replay": moved(data.replay),
+            "template": _anchored_template(data.template, folder),
         }
     )
+
+
+def _anchored_template(choice: str, folder: Path) -> str:
+    """A file is looked for beside the recipe; names of the catalogue stay names."""
+    return choice if not choice or find(choice) else _anchored(choice, folder)
 
 
 def _anchored(path: str, folder: Path) -> str:

@@ -18,6 +18,7 @@ from core.make_command import make_options, make_rows
 from core.mending import Change, mend, record_of
 from core.parting import part
 from core.recipe import Recipe, parse
+from core.templates import SUFFIX
 from core.terminal import Terminal, shorten, table
 from core.tokens import Piece, Preview, PreviewRow, TokenFacts
 from core.watch import bring
@@ -91,6 +92,9 @@ def _inspect_options(parser: ArgumentParser) -> None:
 
 def _preview_options(parser: ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="M", help="starter, a folder or a Hub id")
+    parser.add_argument(
+        "--template", default="", metavar="T", help="a template of the catalogue or a .jinja file"
+    )
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show")
     _length(parser)
 
@@ -168,6 +172,7 @@ def _recipe(arguments: Namespace) -> Recipe:
             "format": arguments.format,
             "columns": dict(arguments.column),
             "heldout_share": 0,
+            "template": _template(arguments),
         },
         "training": {"max_length": arguments.max_length},
     }
@@ -175,6 +180,14 @@ def _recipe(arguments: Namespace) -> Recipe:
         return parse(raw)
     except RecipeError as error:
         raise RecipeError(error.problems, hint="`tunesmith data --help` helps.") from error
+
+
+def _template(arguments: Namespace) -> str:
+    """The chosen template; a file by its whole path."""
+    choice = str(getattr(arguments, "template", ""))
+    if not choice.endswith(SUFFIX):
+        return choice
+    return str(Path(choice).expanduser().absolute())
 
 
 def _token_line(tokens: TokenFacts) -> str:

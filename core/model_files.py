@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -314,7 +315,7 @@ def tokenizer_size(folder: Path) -> int:
     path = folder / "tokenizer.json"
     if path.is_file():
         status = path.stat()
-        return _highest_token(path, status.st_mtime_ns, status.st_size) + 1
+        return _vocabulary(path, status.st_mtime_ns, status.st_size)[0] + 1
     if (folder / "tokenizer.model").is_file() or (folder / "vocab.json").is_file():
         return 0
     raise ModelError(
@@ -324,16 +325,42 @@ def tokenizer_size(folder: Path) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _highest_token(path: Path, modified: int, size: int) -> int:  # noqa: ARG001 - the cache's key
-    """A vocabulary takes a noticeable part of a second to parse; it is parsed once."""
+def _vocabulary(
+    path: Path,
+    modified: int,  # noqa: ARG001 - the cache's key
+    size: int,  # noqa: ARG001
+) -> tuple[int, frozenset[str]]:
+    """The highest token and those never split; parsing takes part of a second, so it is kept."""
     found = read_json(path, MAX_TOKENIZER)
     try:
         vocab = found.get("model", {}).get("vocab", {})
         ids = list(vocab.values()) if isinstance(vocab, dict) else [len(vocab) - 1]
-        ids += [token["id"] for token in found.get("added_tokens") or ()]
-        return max((int(number) for number in ids), default=-1)
+        added = found.get("added_tokens") or ()
+        ids += [token["id"] for token in added]
+        highest = max((int(number) for number in ids), default=-1)
+        return highest, frozenset(str(token.get("content", "")) for token in added)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: not a tokenizer ({error}).", hint=_REPAIR) from error
+
+
+def whole_tokens(folder: Path, wanted: Collection[str]) -> tuple[str, ...] | None:
+    """Those of the wanted tokens that the tokenizer never splits; None without tokenizer.json."""
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None
+    status = path.stat()
+    _, added = _vocabulary(path, status.st_mtime_ns, status.st_size)
+    return tuple(sorted(added.intersection(wanted)))
+
+
+def end_token(folder: Path) -> str:
+    """The tokenizer's end-of-text token; empty when it names none."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        found = read_json(folder / name).get("eos_token") if (folder / name).is_file() else None
+        text = found.get("content") if isinstance(found, dict) else found
+        if isinstance(text, str) and text:
+            return text
+    return ""
 
 
 _LICENCE = re.compile(r"^license(?:_name)?:[ \t]*['\"]?([\w.+ -]{1,60})", re.MULTILINE)

@@ -14,21 +14,23 @@ from core.errors import ModelError
 from core.model_files import (
     Config,
     chat_template,
+    end_token,
     licence,
     parse_config,
     read_config,
     read_json,
     refuse_what_is_no_model,
     tokenizer_size,
+    whole_tokens,
 )
 from core.places import models_home, shapes_home
 from core.places import starter as starter_folder
+from core.templates import MARKER, TOKENS
 from core.value import Value
 
 STARTER = "starter"
 """The name under which a recipe asks for the model that ships with the program."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-_GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 
 class ModelFacts(Value):
@@ -57,6 +59,10 @@ class ModelFacts(Value):
     template: str | None = None
     has_generation: bool = False
     """Whether the chat template marks the assistant's words."""
+    marks: tuple[str, ...] | None = None
+    """Tokens of chat templates that its tokenizer never splits; None when nobody can tell."""
+    end: str = ""
+    """The token that ends a text; empty when the tokenizer names none."""
     licence: str = ""
     quantised: str = ""
     """How the checkpoint was quantised ("gptq", "awq", "bitsandbytes", ...); empty when not."""
@@ -167,7 +173,9 @@ def _facts(folder: Path, tensors: dict[str, weights.Tensor], size: int, tokens: 
         stored=weights.stored_as(tensors),
         bytes=size,
         template=template,
-        has_generation=bool(template and _GENERATION.search(template)),
+        has_generation=bool(template and MARKER.search(template)),
+        marks=whole_tokens(folder, TOKENS),
+        end=end_token(folder),
         licence=licence(folder),
         quantised=config.quantised,
         linear=weights.linear_layers(tensors, stack),

@@ -37,7 +37,6 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     if facts.model is not None:
         yield from _weightless(facts)
         yield from _quantised(facts)
-        yield from _template(facts)
         yield from _memory(recipe, facts, plan)
     if plan.settings is not None:
         yield from _length(facts, plan.settings)
@@ -169,16 +168,6 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
             f"{facts.model.name} is stored quantised ({facts.model.quantised}), and rounded "
             "weights cannot be trained further. Choose the original in 16 bits; QLoRA quantises "
             "it itself.",
-        )
-
-
-def _template(facts: Facts) -> Iterator[Problem]:
-    assert facts.model is not None
-    if facts.model.here and facts.model.template is None:
-        yield blocker(
-            "model",
-            f"{facts.model.name} has no chat template, so questions and answers cannot be told "
-            "apart. Choose its instruct or chat variant.",
         )
 
 

@@ -12,6 +12,7 @@ from core.numbers import percent
 from core.tokens import Preview, TokenFacts
 from gui.parts import FactsTable
 from gui.session import Session
+from gui.template_choice import TemplateChoice
 from gui.token_view import Legend, TokenView, visible
 from gui.widgets import Card, Notice, PlainLabel, QuietButton
 
@@ -30,7 +31,8 @@ class PreviewCard(Card):
         self.trouble = Notice("bad")
         self.audit = Notice()
         self.counts, self.legend, self.view = FactsTable(), Legend(), TokenView()
-        self.add(self.status, self.busy, self.trouble, self.audit, self.counts)
+        self.template = TemplateChoice(session)
+        self.add(self.template, self.status, self.busy, self.trouble, self.audit, self.counts)
         self.body.addWidget(self._turning())
         self.add(self.legend, self.view)
         session.previewed.connect(self._begin)
@@ -57,6 +59,7 @@ class PreviewCard(Card):
     def refresh(self) -> None:
         """Draw what is known now."""
         preview = self.session.preview
+        self.template.refresh()
         self.status.setText(self._status())
         self.status.setVisible(bool(self.status.text()))
         self.busy.setVisible(self.session.counting)

@@ -279,9 +279,10 @@ class Session(QObject):
 
 def _read_by(recipe: Recipe) -> Data:
     """What decides how the files are read."""
-    return recipe.data.model_copy(update={"heldout_share": 0.0})
+    return recipe.data.model_copy(update={"heldout_share": 0.0, "template": ""})
 
 
-def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None]:
+def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None, str]:
     """What decides the counts besides model and data: where rows are cut, which are held out."""
-    return recipe.training.max_length, recipe.training.seed, recipe.data.heldout_share
+    training, data = recipe.training, recipe.data
+    return training.max_length, training.seed, data.heldout_share, data.template

@@ -23,7 +23,7 @@ LAW = """
 value sizing child
 errors
 metrics numbers events places yamls
-machine weights hub_wire
+machine weights hub_wire templates
 model_files durable
 models formats
 adapt objectives choices

@@ -6,12 +6,13 @@ is what is learned.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 from trl.chat_template_utils import (
     get_training_chat_template,
@@ -19,7 +20,9 @@ from trl.chat_template_utils import (
 )
 
 from core.dataset import Example
+from core.engine.chosen_template import give_template
 from core.errors import DataError, ModelError
+from core.templates import MARKER
 from core.tokens import (
     LENGTHS,
     AnswerSide,
@@ -30,7 +33,6 @@ from core.tokens import (
     TokenFacts,
 )
 
-MARKER = re.compile(r"\{%-?\s*generation\s*-?%\}")
 IGNORED = -100
 """Label of a token that is read but not learned, torch's own convention."""
 BATCH = 256
@@ -96,16 +98,23 @@ class Row:
         return any(self.trained[1:length])
 
 
-def prepare_template(tokenizer: PreTrainedTokenizerBase) -> str:
+def prepare_template(
+    tokenizer: PreTrainedTokenizerBase, choice: str = "", kept: Path | None = None
+) -> str:
     """Give the tokenizer a template that marks answers; returns what was done, for the user.
+
+    `choice` is that of the recipe, empty for the model's own; `kept` is where a run keeps the
+    chosen text, so that it goes on with the same one.
 
     Raises ModelError when answers cannot be told from questions, or when the end of an answer
     would not be learned: both train something else than the user asked for.
     """
+    if choice:
+        return give_template(tokenizer, choice, kept)
     if not tokenizer.chat_template:
         raise ModelError(
             "The model has no chat template, so answers cannot be told from questions.",
-            hint="Choose the instruct or chat variant of the model.",
+            hint="Choose a template in data.template, or the instruct variant of the model.",
         )
     note = "the model's own template marks the answers"
     if not MARKER.search(str(tokenizer.chat_template)):
@@ -129,8 +138,8 @@ def _patched(tokenizer: PreTrainedTokenizerBase) -> str:
         raise ModelError(
             "The chat template does not mark where answers begin and end, and it is not one of "
             "the known ones. Training would also learn the questions.",
-            hint="Put {% generation %} and {% endgeneration %} round the assistant's part of "
-            "chat_template.jinja in the model folder.",
+            hint="Choose a template in data.template, or put {% generation %} and "
+            "{% endgeneration %} round the assistant's part of a copy and choose that file.",
         )
     return str(template)
 
@@ -149,17 +158,39 @@ def encode(
 
 
 def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Row]:
-    encoded = tokenizer.apply_chat_template(
-        [example.messages for example in examples],
-        tokenize=True,
-        return_dict=True,
-        return_assistant_tokens_mask=True,
-    )
+    try:
+        encoded = tokenizer.apply_chat_template(
+            [example.messages for example in examples],
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+        )
+    except TemplateError as error:
+        raise _refused(tokenizer, examples, error) from error
     pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
     return [
         Row(example.line, list(ids), [bool(m) for m in mask], example.source)
         for example, ids, mask in pairs
     ]
+
+
+def _refused(
+    tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], error: TemplateError
+) -> DataError:
+    """The first row of a batch that the template does not take."""
+    line = next((e.line for e in examples if not _renders(tokenizer, e)), examples[0].line)
+    return DataError(
+        f"The chat template does not take the row of line {line:,}: {error}",
+        hint="Leave such rows out, or choose another template in data.template.",
+    )
+
+
+def _renders(tokenizer: PreTrainedTokenizerBase, example: Example) -> bool:
+    try:
+        tokenizer.apply_chat_template(example.messages, tokenize=False)
+    except TemplateError:
+        return False
+    return True
 
 
 def keep_trainable(

@@ -23,7 +23,7 @@ _ANSWERS: dict[int, tuple[AnswerSide, ...]] = {1: ("",), 2: ("chosen", "rejected
 def preview(recipe: Recipe, rows: int) -> Preview:
     """The first rows as coloured tokens, and counts over the whole set. Raises CoreError."""
     tokenizer = load_tokenizer(models.resolve(recipe.model))
-    note = encode.prepare_template(tokenizer)
+    note = encode.prepare_template(tokenizer, recipe.data.template)
     mixture = mixing.read(recipe)
     encoded = _encode(tokenizer, mixture.train)
     length = length_of(recipe, encoded)

@@ -19,6 +19,7 @@ from core.dataset import Example
 from core.draft import Settings
 from core.engine import score
 from core.engine.arguments import arguments
+from core.engine.chosen_template import stop_at
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
 from core.engine.lesson import Lesson
@@ -71,6 +72,8 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     voice.phase("loading")
     set_seed(job.recipe.training.seed)
     model = lesson.load(folder, job.settings)
+    if job.recipe.data.template:
+        stop_at(model, tokenizer)
     job.recipe.adaptation.prepare(model)
     wishes.look()
     measured = bool(lesson.corpus.heldout)
@@ -106,7 +109,7 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     """The model's tokenizer and all rows, encoded. Raises DataError, ModelError, Stopped."""
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
-    prepare_template(tokenizer)
+    prepare_template(tokenizer, job.recipe.data.template, job.run.root / "chat_template.jinja")
     progress = functools.partial(job.progress, "tokenising")
     lesson = lesson_for(job.recipe.objective)(job.recipe, tokenizer, job.voice.warn, progress)
     _take_length(job, lesson.corpus.length)
@@ -264,6 +267,10 @@ def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str
         trainer.model.save_pretrained(aside, safe_serialization=True)
         (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form
         tokenizer.save_pretrained(aside)
+        if (
+            job.recipe.data.template
+        ):  # an adapter has none, and who merges it must know where to stop
+            trainer.model.generation_config.save_pretrained(aside)
         durable.seal(aside, step=trainer.watch.best.step or trainer.state.global_step)
     return final.name
 
