@@ -7,6 +7,7 @@ from typing import Any
 
 from annotated_types import Ge
 
+from core.adapt import QLora, carried_over
 from core.catalog import CatalogModel, models
 from core.choices import Training
 from core.draft import Facts, Settings
@@ -155,12 +156,12 @@ def _ways(recipe: Recipe, settings: Settings) -> Iterator[Saving]:
     if training.micro_batch > 1:
         now = training.model_dump(mode="json") | {"accumulation": settings.accumulation}
         yield Saving(edit=_halved_batch(now), bytes=0)
-    if training.checkpointing != "on":
+    if training.checkpointing != "on" and recipe.adaptation.recomputes:
         label = "Recompute activations (gradient checkpointing)"
         edit = Edit(path="training.checkpointing", value="on", label=label)
         yield Saving(edit=edit, bytes=0, slower=RECOMPUTED)
     if recipe.adaptation.kind == "lora":
-        shared = recipe.adaptation.model_dump(mode="json") | {"kind": "qlora"}
+        shared = carried_over(recipe.adaptation, QLora)
         label = "Store the frozen model in 4 bits (QLoRA)"
         edit = Edit(path="adaptation", value=shared, label=label)
         yield Saving(edit=edit, bytes=0, slower=QUANTISED, changes="the base is rounded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from core.adapt.storage import Stored
 from core.models import ModelFacts
 from core.value import Value
 
@@ -33,15 +34,54 @@ class Adaptation(Value):
     """Whether it has the two matrices of LoRA, which LoRA+ gives two learning rates."""
     merges: ClassVar[bool] = True
     """Whether the result can become part of the model's own weights."""
+    reparametrised: ClassVar[bool] = False
+    """Whether an artefact holds less than what is trained, so that checkpoints must hold more."""
+
+    @property
+    def stored(self) -> Stored:
+        """How the frozen base is stored."""
+        return getattr(self, "base", "own")
 
     @property
     def quantised(self) -> bool:
         """Whether the frozen base is stored in fewer than 16 bits."""
+        return self.stored != "own"
+
+    @property
+    def keeps_base(self) -> bool:
+        """Whether the model with its adapter switched off is the model as it was."""
+        return True
+
+    @property
+    def traced(self) -> bool:
+        """Whether the memory of a step was compared with traced steps."""
         return False
+
+    @property
+    def widest(self) -> int:
+        """Largest rank of its low-rank matrices; 0 without any."""
+        return 0
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Trained places before every row."""
+        return 0
+
+    def adapted(self, model: ModelFacts) -> dict[str, tuple[int, int]]:
+        """Linear layers of one layer that get an adapter: name -> rows, columns as stored."""
+        return {}
 
     def trainable(self, model: ModelFacts) -> int:
         """How many numbers will be trained."""
         raise NotImplementedError
+
+    def kept(self, model: ModelFacts, tokens: int) -> int:
+        """Numbers one layer keeps for backward beside those of LoRA: a bound, see `traced`."""
+        return 0
+
+    def frozen(self, model: ModelFacts) -> int:
+        """Numbers the adapter adds that are never trained."""
+        return 0
 
     def adapts_experts(self, model: ModelFacts) -> bool:
         """Whether the experts of a mixture get adapters, which makes each as large as itself."""
@@ -49,7 +89,9 @@ class Adaptation(Value):
 
     def quantisation(self) -> BitsAndBytesConfig | None:
         """How the frozen base is stored; None keeps its own precision. Called by the engine."""
-        return None
+        from core.adapt.storage import quantisation
+
+        return quantisation(self.stored)
 
     def peft_config(self) -> PeftConfig | None:
         """The adapter to add, None when the base itself is trained. Called by the engine."""
@@ -58,3 +100,10 @@ class Adaptation(Value):
     def prepare(self, model: Any) -> None:
         """Choose which weights of a loaded base are trained; all of them unless an adapter is
         added. Called by the engine before the trainer is made."""
+
+    def penalty(self, model: Any) -> Any:
+        """What is added to the loss of a batch, None for nothing. Called by the engine."""
+
+    def after_step(self, model: Any, optimizer: Any, step: int, steps: int) -> None:
+        """What must happen when the optimizer has taken step `step` of `steps` and gradients are
+        still there. Called by the engine."""

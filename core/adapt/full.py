@@ -17,6 +17,11 @@ class Full(Adaptation):
     trains_base: ClassVar = True
     learning_rate: ClassVar = (2e-5, "usual range 1e-5 to 5e-5 for full fine-tuning")
 
+    @property
+    def traced(self) -> bool:
+        """In full."""
+        return True
+
     def trainable(self, model: ModelFacts) -> int:
         """Every parameter of the model."""
         return model.parameters

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from core.adapt.base import Adaptation
+from core.adapt.storage import Compute, Stored, quantisation
+from core.adapt.targets import OnLinear
 from core.models import ModelFacts
 
 if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import BitsAndBytesConfig
 
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 STACKED = (
     "Afmoe", "Beam", "Cohere2Moe", "DeepseekV2", "DeepseekV3", "Dots1", "Ernie4_5_Moe", "ExaoneMoe",
     "FlexOlmo", "Glm4Moe", "GlmMoe", "HunYuanMoE", "LongcatFlash", "Mellum", "MiniMaxFor",
@@ -21,9 +22,27 @@ STACKED = (
 )  # fmt: skip
 """Families whose stacked experts and router PEFT adapts with "all-linear", as it did when they were
 linear layers (peft/utils/transformers_weight_conversion.py)."""
+TABLES = ("embed_tokens", "lm_head")
+CHANGES_BASE = ("pissa", "olora")
+"""Beginnings that take their share out of the model's own weights."""
+_RANK = re.compile(r"([\w.]+)=([1-9]\d{0,2})")
 
 
-class _LowRank(Adaptation):
+def _known_tables(names: tuple[str, ...]) -> tuple[str, ...]:
+    unknown = [name for name in names if name not in TABLES]
+    if unknown:
+        raise ValueError(f"only {' and '.join(TABLES)} can be trained whole, not {unknown[0]}")
+    return names
+
+
+def _ranks(lines: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = [line for line in lines if not _RANK.fullmatch(line)]
+    if wrong:
+        raise ValueError(f"write a layer's name and its rank, such as down_proj=64, not {wrong[0]}")
+    return lines
+
+
+class _LowRank(OnLinear):
     low_rank: ClassVar = True
     rank: int = Field(
         16,
@@ -49,41 +68,94 @@ class _LowRank(Adaptation):
         description="Share of adapter inputs dropped at random while training. Raise to 0.05 or "
         "0.1 for small datasets that are learned by heart.",
     )
-    targets: Literal["all-linear", "attention"] = Field(
-        "all-linear",
-        title="Layers",
-        description="Which linear layers get an adapter. All of them learns best at equal rank "
-        "(QLoRA paper, arXiv 2305.14314); attention only is smaller.",
+    rank_pattern: Annotated[tuple[str, ...], AfterValidator(_ranks)] = Field(
+        (),
+        title="Ranks of their own",
+        description="Layers with another rank, one a line, such as down_proj=64; empty for none. "
+        "Their strength becomes alpha / that rank.",
+    )
+    rslora: bool = Field(
+        False,
+        title="Rank-stabilised",
+        description="Scale by alpha / square root of the rank, so that ranks above 64 learn no "
+        "slower (rsLoRA, arXiv 2312.03732). Use a smaller alpha with it, such as 16.",
+    )
+    dora: bool = Field(
+        False,
+        title="DoRA",
+        description="Train the length of every weight column apart from its direction (DoRA, "
+        "arXiv 2402.09353). Slightly better at ranks of 8 and less; up to twice as slow.",
+    )
+    train_whole: Annotated[tuple[str, ...], AfterValidator(_known_tables)] = Field(
+        (),
+        title="Trained whole",
+        description="embed_tokens, lm_head or both, one a line: tables trained beside the adapter, "
+        "each as large as vocabulary times width. For new languages or new tokens; usually empty.",
     )
 
     def trainable(self, model: ModelFacts) -> int:
         """Two matrices per adapted layer: rank x (inputs + outputs); experts have their own."""
-        shapes = [
-            shape
-            for name, shape in model.linear.items()
-            if self.targets == "all-linear" or name in ATTENTION
-        ]
-        sides = sum(rows + columns for rows, columns in shapes)
-        if self.adapts_experts(model):
-            hidden, wide = model.hidden, model.expert_width
-            fused = 2 * (hidden + 2 * wide)  # gate and up are one matrix and share twice the rank
-            sides += model.experts * (fused + wide + hidden) + model.experts + hidden
-        return model.layers * self.rank * sides
+        own = self._own_ranks
+        sides = sum(
+            own.get(name, self.rank) * (rows + columns) + rows * self.dora
+            for name, (rows, columns) in self.adapted(model).items()
+        )
+        return model.layers * (sides + self._of_experts(model)) + self._of_tables(model)
+
+    def _of_experts(self, model: ModelFacts) -> int:
+        if not self.adapts_experts(model):
+            return 0
+        hidden, wide = model.hidden, model.expert_width
+        fused = 2 * (hidden + 2 * wide)  # gate and up are one matrix and share twice the rank
+        return self.rank * (model.experts * (fused + wide + hidden) + model.experts + hidden)
+
+    def _of_tables(self, model: ModelFacts) -> int:
+        tables = min(1, len(self.train_whole)) if model.tied else len(set(self.train_whole))
+        return tables * model.vocab * model.hidden
 
     def adapts_experts(self, model: ModelFacts) -> bool:
         """Only "all-linear" means them too, and only in some families."""
         known = model.architecture.startswith(STACKED)
         return self.targets == "all-linear" and model.experts > 0 and known
 
+    @property
+    def traced(self) -> bool:
+        """Plain LoRA was."""
+        return not (self.dora or self.train_whole or self.rank_pattern)
+
+    @property
+    def widest(self) -> int:
+        """As chosen."""
+        return max(self.rank, *self._own_ranks.values(), 0)
+
+    def kept(self, model: ModelFacts, tokens: int) -> int:
+        """DoRA writes each changed weight out, and scales results that it keeps."""
+        if not self.dora:
+            return 0
+        shapes = self.adapted(model).values()
+        return sum(2 * rows * columns + 3 * tokens * rows for rows, columns in shapes)
+
+    @property
+    def _own_ranks(self) -> dict[str, int]:
+        pairs = (line.split("=") for line in self.rank_pattern)
+        return {name: int(rank) for name, rank in pairs}
+
     def peft_config(self) -> LoraConfig:
         """PEFT's settings for this choice."""
         from peft import LoraConfig
 
+        beginning = getattr(self, "init", "default")
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules="all-linear" if self.targets == "all-linear" else list(ATTENTION),
+            target_modules=self.target_modules,
+            rank_pattern=self._own_ranks,
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+            init_lora_weights=True if beginning == "default" else beginning,
+            modules_to_save=list(self.train_whole) or None,
+            ensure_weight_tying=bool(self.train_whole),
             task_type="CAUSAL_LM",
         )
 
@@ -98,10 +170,29 @@ class Lora(_LowRank):
         "fine-tuning for style, format and skills, at a fraction of the memory."
     )
     learning_rate: ClassVar = (2e-4, "usual range 1e-4 to 2e-4 for LoRA (LoRA and QLoRA papers)")
+    init: Literal["default", "gaussian", "pissa", "olora", "orthogonal"] = Field(
+        "default",
+        title="Beginning",
+        description="Numbers the side matrices begin with. default changes nothing at first; "
+        "pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) begin with the main directions of "
+        "each weight and often learn faster; orthogonal needs an even rank.",
+    )
+
+    @property
+    def keeps_base(self) -> bool:
+        """PiSSA and OLoRA move a part of every weight into the adapter."""
+        return self.init not in CHANGES_BASE
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        ranks = (self.rank, *self._own_ranks.values())
+        if self.init == "orthogonal" and any(rank % 2 for rank in ranks):
+            raise ValueError("an orthogonal beginning needs even ranks")
+        return self
 
 
 class QLora(_LowRank):
-    """LoRA beside a base stored in 4-bit NF4 with double quantisation (arXiv 2305.14314)."""
+    """LoRA beside a quantised base (arXiv 2305.14314)."""
 
     kind: Literal["qlora"] = "qlora"
     title: ClassVar = "QLoRA (4-bit)"
@@ -110,26 +201,39 @@ class QLora(_LowRank):
         "5 to 20 % slower per token than LoRA."
     )
     learning_rate: ClassVar = (2e-4, "2e-4, as in the QLoRA paper")
+    storage: Literal["nf4", "fp4", "int8"] = Field(
+        "nf4",
+        title="Storage",
+        description="How the frozen base is stored. nf4 fits bell-shaped weights best (QLoRA "
+        "paper), fp4 is plainer, int8 is twice as large and rounds least (arXiv 2208.07339).",
+    )
     double_quantisation: bool = Field(
         True,
         title="Double quantisation",
         description="Also quantise the quantisation constants: saves about 0.4 bits per weight "
-        "at no measured loss (QLoRA paper).",
+        "at no measured loss (QLoRA paper). 4-bit storage only.",
+    )
+    compute: Compute = Field(
+        "bf16",
+        title="Arithmetic",
+        description="Format in which 4-bit weights are unpacked and multiplied. bf16 is usual; "
+        "fp16 for cards before Ampere; fp32 is slowest and exact.",
+    )
+    init: Literal["default", "gaussian"] = Field(
+        "default",
+        title="Beginning",
+        description="Numbers the side matrices begin with; both change nothing at first. "
+        "Beginnings made of the weights themselves, such as PiSSA, need an unquantised base.",
     )
 
     @property
-    def quantised(self) -> bool:
-        """Always."""
-        return True
+    def stored(self) -> Stored:
+        """As chosen."""
+        return self.storage
 
     def quantisation(self) -> BitsAndBytesConfig:
-        """4-bit NF4 storage; arithmetic in bfloat16."""
-        import torch
-        from transformers import BitsAndBytesConfig
-
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=self.double_quantisation,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+        """As chosen."""
+        found: Any = quantisation(
+            self.storage, double=self.double_quantisation, compute=self.compute
         )
+        return found

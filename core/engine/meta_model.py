@@ -60,6 +60,11 @@ def build(config: PreTrainedConfig, adaptation: Adaptation, setup: Setup) -> Any
             hint="Check config.json, or download the model again.",
         ) from error
     quantisation = adaptation.quantisation()
+    if adaptation.stored == "int8":
+        raise ModelError(
+            "A base stored in 8 bits cannot be traced.",
+            hint="The quick estimate still holds, with a wider margin.",
+        )
     if quantisation is not None:
         if setup.engine == "plain":
             quantisation.bnb_4bit_compute_dtype = DTYPES[setup.dtype]
@@ -130,7 +135,7 @@ def adapt(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) 
     try:
         with torch.device("meta"):
             model = peft.get_peft_model(model, config)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # some read numbers, which meta tensors lack
         raise ModelError(
             f"{adaptation.title} does not fit this model: {first_line(error)}",
             hint="Let the adapter sit on all linear layers, or choose another method.",

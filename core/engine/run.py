@@ -26,7 +26,7 @@ from core.engine.lesson import Lesson
 from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer
 from core.engine.rows import tell_changes
-from core.engine.trainer import Best, Measure, Watch, Watched, pick_best, remembered
+from core.engine.trainer import Adapting, Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
 from core.engine.wishes import Wishes
 from core.errors import ModelError, RunError
@@ -83,6 +83,7 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
         voice.say(_score(job, model, tokenizer, lesson, "before"))
     set_seed(job.recipe.training.seed)
     trainer = _make_trainer(job, model, tokenizer, lesson)
+    _compare_sizes(job, trainer, folder)
     _run_steps(job, trainer)
     watch = trainer.watch
     if watch.stopped:
@@ -199,6 +200,7 @@ def build_trainer(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> AnyTrainer:
     """A trainer of this kind, adapted and set as the recipe says."""
+    watch.adaptation = job.recipe.adaptation
     trainer = kind(
         watch,
         model=model,
@@ -206,10 +208,18 @@ def build_trainer(
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=job.recipe.adaptation.peft_config(),
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, Adapting(watch.adaptation)],
     )
     trainer.chosen = job.recipe.training
     return trainer
+
+
+def _compare_sizes(job: Job, trainer: Watched, folder: Path) -> None:
+    """The plan's figure is a formula's; a library that does otherwise must not go unnoticed."""
+    planned = job.recipe.adaptation.trainable(models.look(folder))
+    real = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
+    if real != planned:
+        job.voice.warn("trainable", f"{real:,} numbers are trained; the plan said {planned:,}.")
 
 
 def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -> Any:

@@ -78,7 +78,7 @@ def _batch_losses(
     device = model.device
     logits = model(
         input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False
-    ).logits[:, :-1]
+    ).logits[:, -width:-1]  # trained places before the row are no part of it
     wanted = labels[:, 1:].to(device)
     losses = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from trl import SFTTrainer
 
 from core import durable
+from core.adapt import Adaptation
 from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
@@ -23,6 +25,8 @@ from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
 
 PAUSE_POLL = 0.2
+TRAINED = "trained.safetensors"
+"""All trained numbers of a checkpoint whose adapter file holds only what they make."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class Watch:
     """What a model makes of the held-out rows; None when no rows are held out."""
     probe: Callable[[Any, int], None]
     """Answer the probe prompts and tell."""
+    adaptation: Adaptation = field(default_factory=Adaptation)
     keep: int = 2
     patience: int | None = None
     best: Best = Best()
@@ -91,7 +96,15 @@ class Watched(Optimized):
         loss = super().compute_loss(model, inputs, *rest, **named)
         if not torch.isfinite(loss).all():
             raise self._diverged("loss")
-        return loss
+        return self._with_penalty(model, loss) if model.training else loss
+
+    def _with_penalty(self, model: Any, loss: Any) -> Any:
+        """An adaptation's own term moves weights; the loss that is told stays that of the rows."""
+        penalty = self.watch.adaptation.penalty(self.accelerator.unwrap_model(model))
+        if penalty is None:
+            return loss
+        share = self.current_gradient_accumulation_steps if self.model_accepts_loss_kwargs else 1
+        return loss + (penalty - penalty.detach()) / share
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         """Asked for before each update, whether gradients are clipped or not."""
@@ -187,6 +200,10 @@ class Watched(Optimized):
             # not TRL's, which first writes a card about the model
             transformers.Trainer._save_checkpoint(self, model, trial)
             _lift(aside / f"checkpoint-{step}", aside)
+            if self.watch.adaptation.reparametrised:
+                save_file(
+                    {name: weight.data for name, weight in _trained(self.model)}, aside / TRAINED
+                )
             size = durable.seal(
                 aside, step=step, best_step=best.step, best_loss=best.cost if best.step else None,
                 waited=best.waited,
@@ -194,6 +211,16 @@ class Watched(Optimized):
         path = final.relative_to(self.watch.run.root).as_posix()
         self.watch.voice.say(Saved(step=step, path=path, bytes=size, best=best.step == step))
         self._let_go()
+
+    def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
+        """Everything that was trained, also what an adapter file leaves out."""
+        kept = Path(folder) / TRAINED
+        if not kept.exists():
+            super()._load_from_checkpoint(folder, model)
+            return
+        found = load_file(kept)
+        for name, weight in _trained(model or self.model):
+            weight.data.copy_(found[name])
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(getattr(self, "_staging", self.args.output_dir))
@@ -207,6 +234,22 @@ class Watched(Optimized):
 
 class Trainer(Watched, SFTTrainer):  # type: ignore[misc]
     """Supervised fine-tuning."""
+
+
+class Adapting(transformers.TrainerCallback):  # type: ignore[misc]
+    """Lets an adaptation act when the optimizer has taken a step and gradients are still there."""
+
+    def __init__(self, adaptation: Adaptation) -> None:
+        self._adaptation = adaptation
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """The step that was just taken is not counted yet."""
+        model, optimizer = given["model"], given["optimizer"]
+        self._adaptation.after_step(model, optimizer, state.global_step + 1, state.max_steps)
+
+
+def _trained(model: Any) -> list[tuple[str, Any]]:
+    return [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
 
 
 def _lift(inner: Path, outer: Path) -> None:

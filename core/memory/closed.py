@@ -34,6 +34,7 @@ EAGER = ("Gemma2", "GptOss", "GPTJ", "Mpt")
 """Families that write their scores out, because transformers teaches them nothing else."""
 CHECKED = ("sft", "dpo")
 """Objectives whose bills were compared with traced steps."""
+STORED = {"own": "frozen", "nf4": "4-bit NF4", "fp4": "4-bit FP4", "int8": "8-bit"}
 SURE, UNSURE, HOST = 0.03, 0.15, 0.3
 
 
@@ -190,6 +191,8 @@ def estimate(
     """The bill of one step on one device; `context_bytes` is what its driver takes."""
     if model.architecture.startswith(EAGER):
         setup = setup.model_copy(update={"attention": "eager"})
+    longer = setup.length + adaptation.virtual_tokens
+    setup = setup.model_copy(update={"length": longer})
     step = _count(model, adaptation, setup)
     peak = max(step.moments(), key=lambda moment: moment.total)
     states = step.share.states
@@ -198,7 +201,7 @@ def estimate(
     allocated = fixed + peak.total + workspaces
     spare = step.spare(peak) if setup.cuda else 0
     context = context_bytes if setup.cuda else ENGINE_HOST
-    doubts = [(SURE, ""), *_doubts(model, setup)]
+    doubts = [(SURE, ""), *_doubts(model, adaptation, setup)]
     return Bill(
         items=tuple(_items(step, adaptation, peak, workspaces + spare, context)),
         allocated=allocated,
@@ -265,7 +268,7 @@ def _items(
 
 
 def _stored(step: Step, adaptation: Adaptation) -> str:
-    format = "trained" if step.full else "4-bit NF4" if adaptation.quantised else "frozen"
+    format = "trained" if step.full else STORED[adaptation.stored]
     if adaptation.quantised and step.model.experts:
         format += f", experts stay in {8 * step.width.rest} bits"
     return f"{format}, policy and value model" if step.goal.critic else format
@@ -278,10 +281,15 @@ def _shape(step: Step, adaptation: Adaptation) -> str:
     return f"{setup.rows} x {setup.length:,} tokens{saved}{experts}"
 
 
-def _doubts(model: ModelFacts, setup: Setup) -> Iterator[tuple[float, str]]:
+def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator[tuple[float, str]]:
     """How far off the figure may be, and why it is less sure than usual."""
     if not setup.cuda:
         yield HOST, "on a processor unused pages and the allocator blur the picture"
+    if not adaptation.traced or adaptation.stored == "int8":
+        yield (
+            UNSURE,
+            "this method was not compared with traces; states are exact, the rest is a bound",
+        )
     if model.experts:
         yield UNSURE, "mixtures of experts were compared with traces, not with measurements"
     elif not model.architecture.startswith(KNOWN):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.adapt import Adaptation
-from core.adapt.lora import ATTENTION
+from core.adapt.targets import ATTENTION
 from core.memory.experts import count_experts
 from core.memory.setup import Setup
 from core.memory.widths import Widths
@@ -47,17 +47,12 @@ class Counter:
         self.model, self.setup, self.width = model, setup, width
         self.full: bool = adaptation.trains_base
         self.quantised = adaptation.quantised
-        self.rank: int = getattr(adaptation, "rank", 0)
+        self.rank = adaptation.widest
         self.hidden = model.hidden
         self.queries = model.heads * model.head_dim
         self.keys = model.kv_heads * model.head_dim
         self.wide = _dense_width(model)
-        only = getattr(adaptation, "targets", "") == "attention"
-        self.targets = {
-            name: shape for name, shape in model.linear.items() if not only or name in ATTENTION
-        }
-        if self.full:
-            self.targets = {}
+        self.targets = adaptation.adapted(model)
 
     @property
     def tokens(self) -> int:
@@ -204,6 +199,7 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
     saved = count.tokens * (mix + wide) + count.scores() + experts.saved()
+    saved += 4 * adaptation.kept(model, count.tokens)
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()

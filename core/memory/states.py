@@ -34,13 +34,14 @@ class States:
 def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> States:
     """The states of one step on one device."""
     trained = adaptation.trainable(model)
+    extra = 4 * adaptation.frozen(model)
     full = adaptation.trains_base
     gradients = trained * width.trained
     kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
     kept = round(_kept(model, trained, kind, width.trained, full=full))
     return States(
         weights=weights(model, adaptation, setup, width),
-        adapters=0 if full else gradients,
+        adapters=0 if full else gradients + extra,
         gradients=gradients,
         optimizer=kept,
         update=_update(model, kind, gradients, full=full),
@@ -49,18 +50,24 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
 
 
 def weights(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widths) -> int:
-    """The model itself; only linear layers are stored in 4 bits, never embeddings or experts."""
+    """The model itself; only linear layers are quantised, never embeddings or experts."""
     linear = linear_numbers(model)
     rest = (model.parameters - linear) * width.rest
     if not adaptation.quantised:
         return linear * width.linear + rest
-    return round(linear / 2 + constants(model, adaptation, setup)) + rest
+    packed = linear if adaptation.stored == "int8" else linear / 2
+    return round(packed + constants(model, adaptation, setup)) + rest
 
 
 def constants(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> float:
-    """Scales of the 4-bit blocks; each has 32 bits, or 8 and a share of a scale of its own."""
+    """Scales of the 4-bit blocks; each has 32 bits, or 8 and a share of a scale of its own.
+
+    Of 8-bit layers each row has one (LLM.int8, arXiv 2208.07339).
+    """
     if not adaptation.quantised:
         return 0
+    if adaptation.stored == "int8":
+        return 4 * model.layers * sum(rows for rows, _ in model.linear.values())
     nested = getattr(adaptation, "double_quantisation", True) and setup.double_quant
     return linear_numbers(model) * (1 + 4 / NESTED_BLOCK if nested else 4) / BLOCK
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.adapt.adalora import AdaLora
+from core.adapt.ia3 import IA3
+from core.adapt.lora import Lora
+from core.adapt.rotations import Rotation
+from core.adapt.targets import OnLinear
 from core.draft import Draft, Facts
 from core.errors import Edit, Problem
-from core.misfits.base import blocker
+from core.memory.goals import GOALS
+from core.misfits.base import blocker, warning
+from core.models import ModelFacts
 from core.recipe import Recipe
 
+ENOUGH_STEPS = 100
+"""Below, AdaLoRA has seen too little to know which ranks matter; its paper has thousands."""
 
-def of_adaptation(recipe: Recipe, _facts: Facts, _plan: Draft) -> Iterator[Problem]:
+
+def of_adaptation(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
+    """Everything that does not go with it."""
+    yield from _of_training(recipe)
+    yield from _of_reference(recipe)
+    yield from _of_steps(recipe, plan)
+    if facts.model is not None:
+        yield from _of_layers(recipe, facts.model)
+        yield from _of_blocks(recipe, facts.model)
+        yield from _of_context(recipe, facts.model, plan)
+
+
+def _of_training(recipe: Recipe) -> Iterator[Problem]:
     """Packing and recomputation, where a method cannot have them."""
     chosen = recipe.adaptation
     if recipe.objective.packs and not chosen.packs:
@@ -26,3 +47,98 @@ def of_adaptation(recipe: Recipe, _facts: Facts, _plan: Draft) -> Iterator[Probl
             f"{chosen.title} does not work with gradient checkpointing.",
             Edit(path="training.checkpointing", value="off", label="Turn it off"),
         )
+
+
+def _of_reference(recipe: Recipe) -> Iterator[Problem]:
+    """The model with its adapter off stands for the model before training."""
+    objective, chosen = recipe.objective, recipe.adaptation
+    named = {str(name): goal for name, goal in GOALS.items()}
+    goal = named.get(objective.counted_as or objective.kind)
+    if goal and (goal.looks_back or goal.reference) and not chosen.keeps_base:
+        assert isinstance(chosen, Lora)
+        yield blocker(
+            "adaptation.init",
+            f"{objective.title} compares with the model before training, which is the model "
+            f"without its adapter. Beginning with {chosen.init} moves weights into the adapter, so "
+            "that comparison would be wrong.",
+            Edit(path="adaptation.init", value="default", label="Begin with the default"),
+        )
+
+
+def _of_steps(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
+    if not isinstance(recipe.adaptation, AdaLora) or plan.settings is None:
+        return
+    steps = plan.settings.steps
+    if steps < ENOUGH_STEPS:
+        lora = {"kind": "lora", "rank": recipe.adaptation.rank}
+        yield warning(
+            "adaptation.kind",
+            f"AdaLoRA learns in each step which ranks matter; {steps:,} steps are few for that.",
+            Edit(path="adaptation", value=lora, label="Use LoRA"),
+        )
+
+
+def _of_layers(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
+    """Names that the model does not have."""
+    chosen, known = recipe.adaptation, ", ".join(sorted(model.linear))
+    if isinstance(chosen, IA3) and not chosen.adapted(model):
+        yield blocker(
+            "adaptation.kind", f"IA3 does not know the layers of this model: {known}.", _LORA
+        )
+    if not isinstance(chosen, OnLinear):
+        return
+    everywhere = Edit(
+        path="adaptation.targets", value="all-linear", label="Adapt all linear layers"
+    )
+    strange = [name for name in chosen.modules if name not in model.linear]
+    if chosen.targets == "custom" and (strange or not chosen.modules):
+        what = f"no layer called {strange[0]}" if strange else "no layers named to adapt"
+        yield blocker("adaptation.modules", f"There are {what}. The model has {known}.", everywhere)
+    elif model.linear and not chosen.adapted(model):
+        text = f"The model has none of the usual attention layers. It has {known}."
+        yield blocker("adaptation.targets", text, everywhere)
+    yield from _of_ranks(recipe, model, known)
+
+
+def _of_ranks(recipe: Recipe, model: ModelFacts, known: str) -> Iterator[Problem]:
+    lines = getattr(recipe.adaptation, "rank_pattern", ())
+    strange = [line for line in lines if line.split("=")[0] not in recipe.adaptation.adapted(model)]
+    if strange:
+        yield blocker(
+            "adaptation.rank_pattern",
+            f"{strange[0]} names no adapted layer. The model has {known}.",
+            Edit(path="adaptation.rank_pattern", value=[], label="One rank for all"),
+        )
+
+
+def _of_blocks(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
+    """PEFT takes another block without asking, or breaks."""
+    chosen = recipe.adaptation
+    if not isinstance(chosen, Rotation) or not (wrong := chosen.misfits(model)):
+        return
+    name, inputs = next(iter(wrong.items()))
+    sides = [columns for _, columns in chosen.adapted(model).values()]
+    fit = next((b for b in (64, 32, 16, 8, 4, 2) if not any(side % b for side in sides)), None)
+    yield blocker(
+        "adaptation.block",
+        f"Blocks of {chosen.block} do not divide the {inputs:,} inputs of {name}.",
+        Edit(path="adaptation.block", value=fit, label=f"Blocks of {fit}") if fit else _LORA,
+    )
+
+
+def _of_context(recipe: Recipe, model: ModelFacts, plan: Draft) -> Iterator[Problem]:
+    """Trained places count like tokens."""
+    places = recipe.adaptation.virtual_tokens
+    if not places or not model.context or plan.settings is None:
+        return
+    room = model.context - places
+    if plan.settings.max_length > room:
+        text = (
+            f"Rows of {plan.settings.max_length:,} tokens and {places} places before them are "
+            f"more than the {model.context:,} tokens this model reads."
+        )
+        fix = Edit(path="training.max_length", value=room, label=f"Cut rows at {room:,} tokens")
+        yield blocker("training.max_length", text, fix if room >= 16 else None)
+
+
+_LORA = Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA")

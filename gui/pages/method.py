@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from core.adapt import ADAPTATIONS, Adaptation
+from core.adapt import ADAPTATIONS, Adaptation, carried_over
 from core.errors import RecipeError
 from core.numbers import show_bytes, show_count
 from core.plan import Plan, make_plan
@@ -69,9 +69,3 @@ class MethodPage(Page):
         if plan.limit and over > 0:
             detail += f" Needs {show_bytes(over)} more than {plan.device} has."
         return show_bytes(plan.needed), "warn" if plan.limit and over > 0 else "ok", detail
-
-
-def carried_over(now: Adaptation, kind: type[Adaptation]) -> dict[str, Any]:
-    """Another method, with the settings both have kept."""
-    kept = {name: value for name, value in now if name in kind.model_fields}
-    return kept | {"kind": name_of(kind)}
