@@ -37,7 +37,7 @@ def find_problems(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     if facts.model is not None:
         yield from _weightless(facts)
         yield from _quantised(facts)
-        yield from _template(facts)
+        yield from _template(recipe, facts)
         yield from _memory(recipe, facts, plan)
     if plan.settings is not None:
         yield from _length(facts, plan.settings)
@@ -172,9 +172,9 @@ def _quantised(facts: Facts) -> Iterator[Problem]:
         )
 
 
-def _template(facts: Facts) -> Iterator[Problem]:
+def _template(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
     assert facts.model is not None
-    if facts.model.here and facts.model.template is None:
+    if recipe.objective.chats and facts.model.here and facts.model.template is None:
         yield blocker(
             "model",
             f"{facts.model.name} has no chat template, so questions and answers cannot be told "
@@ -257,14 +257,14 @@ def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 
 def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
-    """No run sees less than one epoch without a word; pairs are best seen once."""
-    if recipe.objective.kind == "dpo" and settings.epochs > 1:
+    """No run sees less than one epoch without a word; preferences are best seen once."""
+    if recipe.objective.once and settings.epochs > 1:
         yield Problem(
             level="tip",
             where="training.epochs",
-            text="Pairs are usually seen once: with every further round the loss still falls, and "
-            "answers may run empty.",
-            fix=Edit(path="training.epochs", value=1, label="See each pair once"),
+            text="Preferences are usually seen once: with every further round the loss still falls "
+            "and answers may run empty.",
+            fix=Edit(path="training.epochs", value=1, label="See each row once"),
         )
     seen, limit = seen_share(recipe, facts, settings), recipe.training.max_steps
     if seen >= 1:
@@ -279,7 +279,8 @@ def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Prob
 
 
 def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
-    if facts.tokens is None or recipe.objective.packs or recipe.objective.kind != "sft":
+    offered = "packing" in type(recipe.objective).model_fields
+    if facts.tokens is None or recipe.objective.packs or not offered:
         return
     if packing_pays(recipe, facts, settings):
         share = facts.tokens.mean / settings.max_length
