@@ -45,6 +45,8 @@ class Example:
     """The same conversation with a worse last answer, of preferences."""
     source: str = ""
     """Name of the dataset, when it is not the first of a mix."""
+    good: bool | None = None
+    """Whether the answer is a good one, of answers marked good or bad."""
 
 
 class DataFacts(Value):
@@ -191,7 +193,8 @@ def usable(opened: Opened, survey: Survey) -> Iterator[tuple[Example, Mapping[st
             continue
         rejected = opened.format.rejected(line.row, opened.match.mapping)
         survey.add(line.number, messages, line.row, rejected or ())
-        yield Example(line.number, messages, rejected), line.row
+        good = opened.format.good(line.row, opened.match.mapping)
+        yield Example(line.number, messages, rejected, good=good), line.row
 
 
 def _refuse_unusable(opened: Opened, survey: Survey) -> None:

@@ -54,13 +54,13 @@ def token_seconds(
 ) -> float | None:
     """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
     passes = 6 if recipe.adaptation.trains_base else 4
-    passes += 2 if recipe.objective.kind == "dpo" else 0  # the reference reads every row too
+    passes += 2 * recipe.objective.looks_back
     if settings.device == "cpu":
         return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))
     card = card_of(machine)
     length, recompute = settings.max_length, settings.checkpointing
     work = Work.of(
         model, recipe.adaptation, length=length, recompute=recompute,
-        reference=recipe.objective.kind == "dpo",
+        reference=recipe.objective.looks_back > 0,
     )  # fmt: skip
     return 1 / tokens_per_second(work, card) if card else None

@@ -242,14 +242,14 @@ def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 
 
 def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
-    """No run sees less than one epoch without a word; pairs are best seen once."""
-    if recipe.objective.kind == "dpo" and settings.epochs > 1:
+    """No run sees less than one epoch without a word; preferences are best seen once."""
+    if recipe.objective.once and settings.epochs > 1:
         yield Problem(
             level="tip",
             where="training.epochs",
-            text="Pairs are usually seen once: with every further round the loss still falls, and "
-            "answers may run empty.",
-            fix=Edit(path="training.epochs", value=1, label="See each pair once"),
+            text="Preferences are usually seen once: with every further round the loss still falls "
+            "and answers may run empty.",
+            fix=Edit(path="training.epochs", value=1, label="See each row once"),
         )
     seen, limit = seen_share(recipe, facts, settings), recipe.training.max_steps
     if seen >= 1:
@@ -264,7 +264,8 @@ def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Prob
 
 
 def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
-    if facts.tokens is None or recipe.objective.packs or recipe.objective.kind != "sft":
+    offered = "packing" in type(recipe.objective).model_fields
+    if facts.tokens is None or recipe.objective.packs or not offered:
         return
     if packing_pays(recipe, facts, settings):
         share = facts.tokens.mean / settings.max_length

@@ -178,6 +178,7 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         checkpointing=settings.checkpointing,
         objective=recipe.objective.counted_as or recipe.objective.kind,
         optimizer=settings.optimizer,
+        loss="logits" if recipe.objective.keeps_logits else "fused",
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
 
@@ -190,7 +191,7 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
     batch, length = settings.micro_batch, settings.max_length
     if recipe.objective.packs:
         return {"rows": 1, "length": batch * length, "padded": True}
-    ragged = batch > 1 or recipe.objective.kind == "dpo"
+    ragged = batch > 1 or recipe.objective.paired
     if facts.data is None:
         return {"padded": ragged}
     longest = max(1, tokens(recipe, facts, length).longest)

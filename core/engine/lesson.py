@@ -15,8 +15,9 @@ from core.draft import Settings
 from core.engine.encode import AnyEncoded, Progress
 from core.engine.load import load_model
 from core.engine.rows import Warn, gather
-from core.engine.score import padding
+from core.engine.score import answers, padding
 from core.engine.trainer import Measure, Watched
+from core.events import Answer
 from core.recipe import Recipe
 
 
@@ -26,8 +27,6 @@ class Lesson(ABC, Generic[AnyEncoded]):
     trainer: ClassVar[type[Watched]]
     judged: ClassVar[bool]
     """Whether an answer is right or wrong; else it is only shown."""
-    speaks: ClassVar[bool] = True
-    """Whether the trained model writes answers; a reward model only gives numbers."""
 
     def __init__(
         self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
@@ -50,6 +49,20 @@ class Lesson(ABC, Generic[AnyEncoded]):
 
     def prepare(self, model: Any, progress: Progress) -> None:
         """Look at the model as it is before training, on every start of the engine."""
+
+    def peft_config(self) -> Any:
+        """The adapter to add, None when the base itself is trained."""
+        return self.recipe.adaptation.peft_config()
+
+    def answers(
+        self,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        examples: Sequence[Example],
+        progress: Progress | None = None,
+    ) -> list[Answer]:
+        """What a model says to each example."""
+        return answers(model, tokenizer, examples, self.recipe.checks.answer_length, progress)
 
     @abstractmethod
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from core.engine.continue_text import ContinueText
 from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
 from core.engine.prefer import Prefer
+from core.engine.reward import RewardAnswers
+from core.engine.thumbs import Thumbs
 from core.objectives import Objective
 
-LESSONS: dict[str, type[Lesson[Any]]] = {"sft": Imitate, "dpo": Prefer}
+LESSONS: dict[str, type[Lesson[Any]]] = {
+    "sft": Imitate,
+    "dpo": Prefer,
+    "kto": Thumbs,
+    "pretrain": ContinueText,
+    "reward": RewardAnswers,
+}
 """By the objective's kind."""
 
 
 def lesson_for(objective: Objective) -> type[Lesson[Any]]:
     """The lesson of an objective."""
-    return LESSONS[objective.kind]
+    return LESSONS[objective.kind] if objective.stable else _experimental(objective.kind)
+
+
+def _experimental(kind: str) -> type[Lesson[Any]]:
+    """Lessons by trainers that the library may take away, loaded only when they are wanted."""
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the window says that they are
+    from core.engine.contrast import Contrast
+    from core.engine.odds import Odds
+
+    return {"orpo": Odds, "simpo": Contrast, "cpo": Contrast}[kind]

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+)
 
 from core.draft import Settings
 from core.engine.attention import implementation
@@ -15,6 +21,9 @@ from core.recipe import Recipe
 
 STORED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions that a file may hold weights in, other than 32 bits."""
+
+SCORE = "score.weight"
+"""The layer that gives a sequence its number."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -31,7 +40,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
+def load_model(folder: Path, recipe: Recipe, settings: Settings, *, scores: bool = False) -> Any:
     """The base model on its device, ready to be trained by the recipe's adaptation.
 
     Frozen weights keep 16 bits on a GPU that knows bfloat16; weights that are trained are 32-bit,
@@ -44,17 +53,31 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
-    model = open_weights(folder, settings.device, _dtype(recipe, settings), quantisation)
+    dtype = _dtype(recipe, settings)
+    model = open_weights(folder, settings.device, dtype, quantisation, scores=scores)
     if quantisation is not None and settings.device == "cpu":
         _keep_gradients_right(model)
     return model
 
 
-def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: Any = None) -> Any:
-    """The model in a folder, every weight from its files. Raises ModelError."""
+def open_weights(
+    folder: Path,
+    device: str,
+    dtype: torch.dtype,
+    quantisation: Any = None,
+    *,
+    scores: bool = False,
+) -> Any:
+    """The model in a folder, every weight from its files. Raises ModelError.
+
+    With `scores` one number per sequence stands in the place of words; the layer that gives it
+    may be new, then it is random.
+    """
+    kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
+    labels = {"num_labels": 1} if scores else {}
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        model, found = AutoModelForCausalLM.from_pretrained(
+        model, found = kind.from_pretrained(
             folder,
             trust_remote_code=False,
             local_files_only=True,
@@ -64,13 +87,14 @@ def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: An
             attn_implementation=implementation(config),
             device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
+            **labels,
         )
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"The model in {folder} cannot be loaded: {_first_line(error)}",
             hint="Download it again, or choose another model.",
         ) from error
-    _refuse_missing(folder, found["missing_keys"])
+    _refuse_missing(folder, set(found["missing_keys"]) - ({SCORE} if scores else set()))
     return model
 
 

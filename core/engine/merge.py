@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel
 
 from core import durable, mixing, models
-from core.engine.encode import encode
+from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer, open_weights
 from core.engine.score import measuring
 from core.errors import ModelError, RunError
@@ -70,7 +70,8 @@ def _rows(run: RunDir, recipe: Recipe) -> list[torch.Tensor]:
     """Held-out rows, or rows that were learned from when none were held out."""
     tokenizer, mixture = load_tokenizer(run.adapter), mixing.read(recipe)
     chosen = (mixture.heldout or mixture.train)[:ROWS]
-    return [torch.tensor([row.ids[:LONGEST]]) for row in encode(tokenizer, chosen)]
+    encoded = lesson_for(recipe.objective).encode(tokenizer, chosen, lambda done, total: None)
+    return [torch.tensor([row.sides[0].ids[:LONGEST]]) for row in encoded]
 
 
 def _likely(model: Any, rows: list[torch.Tensor]) -> Likely:

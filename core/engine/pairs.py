@@ -62,7 +62,7 @@ def _other_side(example: Example) -> Example:
 
 def _pair(example: Example, chosen: Row, rejected: Row) -> Pair:
     turns = sum(message["role"] == "assistant" for message in example.messages)
-    pair = Pair(_last_answer(chosen, turns), _last_answer(rejected, turns))
+    pair = Pair(last_answer(chosen, turns), last_answer(rejected, turns))
     starts = {side.trained.index(True) for side in pair.sides}
     if len({tuple(side.ids[: min(starts)]) for side in pair.sides}) > 1 or len(starts) > 1:
         raise ModelError(
@@ -73,8 +73,11 @@ def _pair(example: Example, chosen: Row, rejected: Row) -> Pair:
     return pair
 
 
-def _last_answer(row: Row, turns: int) -> Row:
-    """Only the last answer is compared: earlier ones are the same on both sides."""
+def last_answer(row: Row, turns: int) -> Row:
+    """The row up to the end of its last answer, the only one that is learned.
+
+    Earlier answers of a pair are the same on both sides. Raises ModelError.
+    """
     runs = [
         [place for place, _ in run]
         for learned, run in itertools.groupby(enumerate(row.trained), key=lambda one: one[1])

@@ -2,66 +2,35 @@
 
 The loss compares the model with itself before training. With an adapter that reference is the
 base with the adapter switched off, in every step. In full fine-tuning the log-probabilities of
-all training pairs are computed once, before the first step: a second model in memory would cost 4
-more bytes per parameter, and TRL would load it from disk again.
+all training pairs are computed once, before the first step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import torch
-from datasets import Dataset
-from torch.nn.functional import logsigmoid
-from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
-from trl.trainer.utils import disable_dropout_in_model
 
-from core.dataset import Example
-from core.engine import pairs
 from core.engine.encode import Progress
-from core.engine.lesson import Lesson
+from core.engine.formulas import dpo_loss
+from core.engine.likelihood import ranked
 from core.engine.pairs import Pair
-from core.engine.score import row_losses
-from core.engine.trainer import Measure, Watched
+from core.engine.pairwise import Pairwise
+from core.engine.reference import Remembering
+from core.engine.trainer import Measure
 from core.objectives import DPO
 
 
-class PreferenceTrainer(Watched, DPOTrainer):  # type: ignore[misc]
+class PreferenceTrainer(Remembering, DPOTrainer):  # type: ignore[misc]
     """Preference optimisation on pairs that are encoded already."""
 
-    def _prepare_dataset(self, dataset: Dataset, *unused: Any) -> Dataset:
-        """TRL must not tokenise again what is encoded."""
-        return dataset
-
-    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        """TRL's reference, told as progress and kept in memory; TRL would leave a file behind."""
-        found: dict[str, list[float]] = {"ref_chosen_logps": [], "ref_rejected_logps": []}
-        for batch in DataLoader(dataset, batch_size, collate_fn=self.data_collator):
-            sides = self.compute_ref_log_probs(self.model, self._prepare_inputs(batch))
-            for column, log_probs in zip(found.values(), sides, strict=True):
-                column += log_probs.tolist()
-            self.watch.voice.phase("reference", len(found["ref_chosen_logps"]), len(dataset))
-            self.watch.wishes.look()
-        for column_name, column in found.items():
-            dataset = dataset.add_column(column_name, column)
-        return dataset
+    remembered: ClassVar = ("ref_chosen_logps", "ref_rejected_logps")
 
 
-class Prefer(Lesson[Pair]):
-    """Learns which of two answers is the better one."""
+class Prefer(Pairwise):
+    """Learns to prefer better answers, compared with the model as it was."""
 
     trainer: ClassVar = PreferenceTrainer
-    judged: ClassVar = False
-
-    @staticmethod
-    def encode(
-        tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
-    ) -> list[Pair]:
-        """One pair per example."""
-        return pairs.encode_pairs(tokenizer, examples, progress)
 
     @property
     def objective(self) -> DPO:
@@ -70,41 +39,24 @@ class Prefer(Lesson[Pair]):
         return self.recipe.objective
 
     def prepare(self, model: Any, progress: Progress) -> None:
-        """Remember what the untrained model thinks of the held-out pairs.
-
-        Dropout inside of the base would make its log-probabilities a matter of chance, those of
-        the reference as well; an adapter's own dropout, added later, leaves the reference alone.
-        """
-        disable_dropout_in_model(model)
+        """Remember what the untrained model thinks of the held-out pairs."""
+        super().prepare(model, progress)
         if self.corpus.heldout:
-            self.reference = self._likelihoods(model, progress)
+            self.reference = self.likelihoods(model, progress)[..., 0]
 
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:
         """Loss per pair, and the share of pairs that are preferred the right way round."""
-        now = self._likelihoods(model, progress)
-        ratios, tokens = now[..., 0] - self.reference[..., 0], now[..., 1]
-        margins = ratios[0] - ratios[1]
-        preferred = (margins > 0).double() + (margins == 0).double() / 2
-        loss = preference_loss(self.objective, ratios, tokens).mean()
-        return Measure(loss.item(), preferred.mean().item())
+        now, tokens = self.likelihoods(model, progress).unbind(-1)
+        chosen = self.objective
+        loss = dpo_loss(
+            chosen.loss_type, chosen.beta, chosen.label_smoothing, now, self.reference, tokens
+        )
+        found = ranked(*(chosen.beta * (now - self.reference)))
+        return Measure(loss, found["accuracy"], {"margin": found["margin"]})
 
-    def _likelihoods(self, model: Any, progress: Progress | None) -> torch.Tensor:
-        """Log-likelihood and number of tokens, for better and worse answers of each pair."""
-        sides = [side for pair in self.corpus.heldout for side in pair.sides]
-        found = row_losses(model, sides, self.length, self.pad, progress)
-        table = torch.tensor(found, dtype=torch.float64).reshape(-1, 2, 2).transpose(0, 1)
-        return table * torch.tensor([-1.0, 1.0], dtype=torch.float64)
-
-    def dataset(self) -> Dataset:
-        """Columns that TRL's own collator joins to one batch of better, then worse answers."""
-        return Dataset.from_list([_columns(pair, self.length) for pair in self.corpus.train])
-
-    def lengths(self, dataset: Dataset) -> list[int]:
-        """A pair is padded to its longer side."""
-        return [
-            len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
-            for row in dataset
-        ]
+    def columns(self, pair: Pair) -> dict[str, list[int]]:
+        """TRL's own collator joins them to one batch of better, then worse answers."""
+        return _columns(pair, self.length)
 
     def arguments(self, common: dict[str, Any]) -> DPOConfig:
         """Rows are cut and dropout is settled before TRL sees either."""
@@ -112,6 +64,7 @@ class Prefer(Lesson[Pair]):
             **common,
             beta=self.objective.beta,
             loss_type=[self.objective.loss_type],
+            label_smoothing=self.objective.label_smoothing,
             max_length=None,
             disable_dropout=False,
             precompute_ref_log_probs=self.recipe.adaptation.trains_base,
@@ -125,19 +78,3 @@ def _columns(pair: Pair, length: int) -> dict[str, list[int]]:
         "chosen_ids": pair.chosen.ids[start:length],
         "rejected_ids": pair.rejected.ids[start:length],
     }
-
-
-def preference_loss(objective: DPO, ratios: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    """Loss of each pair as TRL's DPOTrainer has it, which offers no function of its own for it.
-
-    `ratios` are log-likelihoods less the reference's, of better (0) and worse (1) answers.
-    """
-    delta = ratios[0] - ratios[1]
-    match objective.loss_type:
-        case "sigmoid":
-            return -logsigmoid(objective.beta * delta)
-        case "hinge":
-            return torch.relu(1 - objective.beta * delta)
-        case "ipo":
-            each = ratios / tokens
-            return (each[0] - each[1] - 1 / (2 * objective.beta)) ** 2

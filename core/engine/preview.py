@@ -13,24 +13,28 @@ from core.engine.encode import Encoded
 from core.engine.kept_tokens import encode_once
 from core.engine.load import load_tokenizer
 from core.engine.pairs import encode_pairs
+from core.engine.plain import encode_texts, parted
 from core.engine.rows import length_of
+from core.engine.verdicts import encode_verdicts
 from core.recipe import Recipe
 from core.tokens import AnswerSide, Preview
 
 _ANSWERS: dict[int, tuple[AnswerSide, ...]] = {1: ("",), 2: ("chosen", "rejected")}
+PLAIN = "texts are read as they are, without a template; every token is learned"
 
 
 def preview(recipe: Recipe, rows: int) -> Preview:
     """The first rows as coloured tokens, and counts over the whole set. Raises CoreError."""
     tokenizer = load_tokenizer(models.resolve(recipe.model))
-    note = encode.prepare_template(tokenizer, recipe.data.template)
+    chats = recipe.objective.chats
+    note = encode.prepare_template(tokenizer, recipe.data.template) if chats else PLAIN
     mixture = mixing.read(recipe)
-    encoded = _encode(tokenizer, mixture.train)
-    length = length_of(recipe, encoded)
+    encoded, length = (_encode if chats else _encode_texts)(recipe, tokenizer, mixture.train)
     end = encode.end_token(tokenizer, encoded)
     counted = encode.count(encoded, length, len(mixture.heldout), note, end)
+    alike = encode.asks_alike(tokenizer) if chats else True
     return Preview(
-        tokens=counted.model_copy(update={"asks_alike": encode.asks_alike(tokenizer)}),
+        tokens=counted.model_copy(update={"asks_alike": alike}),
         rows=tuple(
             encode.show(tokenizer, side, length, answer)
             for row in encoded[:rows]
@@ -39,7 +43,24 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     )
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> Sequence[Encoded]:
-    """Pairs where the data holds pairs: what is looked at may have no objective yet."""
-    paired = any(example.rejected is not None for example in examples)
-    return encode_pairs(tokenizer, examples) if paired else encode_once(tokenizer, examples)
+def _encode_texts(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> tuple[Sequence[Encoded], int]:
+    """Texts, parted where they are longer than the length."""
+    texts = encode_texts(tokenizer, examples)
+    length = length_of(recipe, texts)
+    return parted(texts, length), length
+
+
+def _encode(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> tuple[Sequence[Encoded], int]:
+    """Pairs or verdicts where the data holds them: what is looked at may have no objective yet."""
+    encoded: Sequence[Encoded]
+    if any(example.rejected is not None for example in examples):
+        encoded = encode_pairs(tokenizer, examples)
+    elif examples and all(example.good is not None for example in examples):
+        encoded = encode_verdicts(tokenizer, examples)
+    else:
+        encoded = encode_once(tokenizer, examples)
+    return encoded, length_of(recipe, encoded)

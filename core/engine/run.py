@@ -110,7 +110,9 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     """The model's tokenizer and all rows, encoded. Raises DataError, ModelError, Stopped."""
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
-    prepare_template(tokenizer, job.recipe.data.template, job.run.root / "chat_template.jinja")
+    if job.recipe.objective.chats:
+        kept = job.run.root / "chat_template.jinja"
+        prepare_template(tokenizer, job.recipe.data.template, kept)
     progress = functools.partial(job.progress, "tokenising")
     lesson = lesson_for(job.recipe.objective)(job.recipe, tokenizer, job.voice.warn, progress)
     _take_length(job, lesson.corpus.length)
@@ -132,7 +134,8 @@ def _score(
 ) -> Scored:
     """The held-out rows measured, and their questions answered."""
     tell = functools.partial(job.progress, "scoring")
-    chosen = lesson.corpus.examples[: job.recipe.checks.score_rows] if lesson.speaks else []
+    asked = job.recipe.checks.score_rows if job.recipe.objective.speaks else 0
+    chosen = lesson.corpus.examples[:asked]
     rows = sum(len(row.sides) for row in lesson.corpus.heldout)
     whole = rows + len(chosen)
     found = _measure(job, lesson, model, lambda done, _: tell(done, whole))
@@ -141,10 +144,7 @@ def _score(
             f"The model's loss on the held-out rows is not finite ({when} training).",
             hint="Its weights hold broken numbers; download it again or choose another model.",
         )
-    replies = score.answers(
-        model, tokenizer, chosen, job.recipe.checks.answer_length,
-        lambda done, _: tell(rows + done, whole),
-    )  # fmt: skip
+    replies = lesson.answers(model, tokenizer, chosen, lambda done, _: tell(rows + done, whole))
     return Scored(
         when=when,
         exact_match=score.exact_match(replies) if lesson.judged else None,
@@ -207,7 +207,7 @@ def build_trainer(
         args=lesson.arguments(arguments(job.recipe, job.settings, job.run.checkpoints)),
         train_dataset=data,
         processing_class=tokenizer,
-        peft_config=job.recipe.adaptation.peft_config(),
+        peft_config=lesson.peft_config(),
         callbacks=[*callbacks, Adapting(watch.adaptation)],
     )
     trainer.chosen = job.recipe.training
@@ -228,12 +228,11 @@ def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -
                 "content": ""}])
         for text in job.recipe.checks.probes
     ] or lesson.corpus.examples[:PROBES]  # fmt: skip
-    if not lesson.speaks:
+    if not job.recipe.objective.speaks:
         asked = ()
 
     def probe(model: Any, step: int) -> None:
-        replies = score.answers(model, tokenizer, asked, job.recipe.checks.answer_length)
-        for reply in replies:
+        for reply in lesson.answers(model, tokenizer, asked):
             known = lesson.judged and reply.expected
             job.voice.say(Sampled(step=step, answer=reply if known else _unjudged(reply)))
 

@@ -195,6 +195,12 @@ def _untrained(folder: Path) -> Voice:
 
 def _trained(run: RunDir) -> Voice:
     """The result of a run, in the precision in which the run has scored it."""
+    recipe = run.load_recipe()
+    if not recipe.objective.speaks:
+        raise RunError(
+            f"{run.root.name} is a reward model: it judges answers and writes none.",
+            hint="Choose a run that imitates or prefers answers.",
+        )
     result = run.model if run.model.is_dir() else run.adapter
     if fault := durable.verify(result):
         raise RunError(f"The result of {run.root.name} is damaged: {fault}.", hint="Train again.")
@@ -204,7 +210,6 @@ def _trained(run: RunDir) -> Voice:
         return Voice(open_weights(result, device, stored), load_tokenizer(result))
     from peft import PeftModel  # slow to load, and not always needed
 
-    recipe = run.load_recipe()
     folder, quantised = models.resolve(recipe.model), recipe.adaptation.quantisation()
     base = open_weights(folder, device, dtype, quantised)
     return Voice(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))

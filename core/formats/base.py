@@ -57,6 +57,10 @@ class Format:
         """The same with the worse answer, of a row that can be read; None where there is none."""
         return None
 
+    def good(self, row: Row, mapping: Mapping[str, str]) -> bool | None:
+        """Whether the answer of a row that can be read is good; None where nobody said."""
+        return None
+
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the parts that must be there."""

@@ -34,6 +34,10 @@ class Kto(Format):
         check_order(messages)
         return messages
 
+    def good(self, row: Row, mapping: Mapping[str, str]) -> bool:
+        """As marked."""
+        return _label(row[mapping["label"]], mapping["label"])
+
 
 def _label(value: Any, column: str) -> bool:
     """True or false; tables write them as words."""

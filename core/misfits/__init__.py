@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from core.draft import Draft, Facts
 from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
+from core.misfits.objective import of_objective
 from core.misfits.template import of_template
 from core.misfits.training import of_training
 from core.recipe import Recipe
@@ -15,6 +16,7 @@ MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
     of_adaptation,
     of_training,
     of_template,
+    of_objective,
 )
 
 

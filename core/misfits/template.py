@@ -17,6 +17,8 @@ FIELD = "data.template"
 def of_template(recipe: Recipe, facts: Facts, _plan: Draft) -> Iterator[Problem]:
     """A template must be there, and made of tokens that the model knows."""
     model, choice = facts.model, recipe.data.template
+    if not recipe.objective.chats:
+        return
     if choice and templates.find(choice) is None:
         yield from _unreadable(choice)
     if model is None or not model.here:

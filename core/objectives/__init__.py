@@ -1,9 +1,26 @@
 """Every objective we offer, in the order the window shows them."""
 
 from core.objectives.base import Objective
+from core.objectives.cpo import CPO
 from core.objectives.dpo import DPO
+from core.objectives.kto import KTO
+from core.objectives.orpo import ORPO
+from core.objectives.pretrain import Pretrain
+from core.objectives.reward import Reward
 from core.objectives.sft import SFT
+from core.objectives.simpo import SimPO
 
-OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO)
+OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO, KTO, Pretrain, Reward, ORPO, SimPO, CPO)
 
-__all__ = ["DPO", "OBJECTIVES", "SFT", "Objective"]
+__all__ = [
+    "CPO",
+    "DPO",
+    "KTO",
+    "OBJECTIVES",
+    "ORPO",
+    "SFT",
+    "Objective",
+    "Pretrain",
+    "Reward",
+    "SimPO",
+]

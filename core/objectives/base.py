@@ -28,6 +28,19 @@ class Objective(Value):
     stable: ClassVar[bool] = True
     """Whether the library calls its trainer stable; an experimental one is labelled so."""
 
+    chats: ClassVar[bool] = True
+    """Whether rows are conversations, which need the model's chat template."""
+    speaks: ClassVar[bool] = True
+    """Whether the trained model writes text; a reward model only gives numbers."""
+    looks_back: ClassVar[int] = 0
+    """Forward passes for each row beside the one that learns, most by the untrained model."""
+    paired: ClassVar[bool] = False
+    """Whether a row holds two answers, read together."""
+    keeps_logits: ClassVar[bool] = False
+    """Whether the library's trainer holds the logits of whole batches."""
+    once: ClassVar[bool] = False
+    """Whether rows are best seen once."""
+
     @property
     def packs(self) -> bool:
         """Whether short rows are joined to full sequences."""

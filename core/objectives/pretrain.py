@@ -1,0 +1,33 @@
+"""Continued pretraining: read on, word by word (Gururangan et al. 2020, arXiv 2004.10964)."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from core.objectives.base import Objective
+
+
+class Pretrain(Objective):
+    """Learn every token of plain texts, as in the model's first training."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    title: ClassVar = "Read texts (continued pretraining)"
+    summary: ClassVar = (
+        "Learns the language and the facts of plain texts: a subject, a language, a style. Also "
+        "for base models without a chat template; an answering model forgets some of its manners."
+    )
+    formats: ClassVar = ("text",)
+    counted_as: ClassVar = "sft"
+    chats: ClassVar = False
+
+    packing: bool = Field(
+        True,
+        title="Packing",
+        description="Join short texts into full sequences so that no step is spent on padding; "
+        "texts never see each other. Longer texts are parted, so that none loses its end.",
+    )
+
+    @property
+    def packs(self) -> bool:
+        """As chosen."""
+        return self.packing
