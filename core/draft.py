@@ -31,6 +31,10 @@ class Settings(Value):
     micro_batch: int
     accumulation: int
     checkpointing: bool
+    packing: bool = False
+    """Whether short rows are joined to full sequences before training."""
+    padding_free: bool = False
+    """Whether the rows of a batch are joined to one, instead of padded to the longest."""
     epochs: float = 3.0
     steps: int = 1
     warmup_steps: int = 0

@@ -42,6 +42,7 @@ memory
 draft
 portions
 pace
+joining
 settle
 whatif
 misfits

@@ -30,9 +30,14 @@ class Lesson(ABC, Generic[AnyEncoded]):
     """Whether the trained model writes answers; a reward model only gives numbers."""
 
     def __init__(
-        self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        tokenizer: PreTrainedTokenizerBase,
+        warn: Warn,
+        progress: Progress,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.settings = recipe, settings
         self.pad = padding(tokenizer)
         self.corpus = gather(recipe, tokenizer, self.encode, warn, progress)
         self.length = self.corpus.length

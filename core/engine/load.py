@@ -44,13 +44,16 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
-    model = open_weights(folder, settings.device, _dtype(recipe, settings), quantisation)
+    dtype, joined = _dtype(recipe, settings), settings.packing or settings.padding_free
+    model = open_weights(folder, settings.device, dtype, quantisation, joined=joined)
     if quantisation is not None and settings.device == "cpu":
         _keep_gradients_right(model)
     return model
 
 
-def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: Any = None) -> Any:
+def open_weights(
+    folder: Path, device: str, dtype: torch.dtype, quantisation: Any = None, *, joined: bool = False
+) -> Any:
     """The model in a folder, every weight from its files. Raises ModelError."""
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -61,7 +64,7 @@ def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: An
             use_safetensors=True,
             dtype=dtype,
             quantization_config=quantisation,
-            attn_implementation=implementation(config),
+            attn_implementation=implementation(config, joined=joined),
             device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
         )

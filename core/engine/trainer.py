@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 import transformers
-from trl import SFTTrainer
 
 from core import durable
 from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
+from core.engine.quiet import Quiet
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
@@ -77,6 +77,9 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
 
     control: Any
     state: Any
+    _unread: Any = 0.0
+    """Losses since the last change of the weights, added up where they are: to look at each would
+    make the device wait for Python."""
 
     def __init__(self, watch: Watch, **arguments: Any) -> None:
         self.watch = watch
@@ -86,17 +89,22 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
                 parameter.data = parameter.data.float()
 
     def compute_loss(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-        """TRL's loss; a value that is not finite ends the run before it reaches a gradient."""
+        """TRL's loss; a value that is not finite ends the run before it reaches a weight."""
         loss = super().compute_loss(model, inputs, *rest, **named)
-        if not torch.isfinite(loss).all():
-            raise self._diverged("loss")
+        self._unread = self._unread + loss.detach()
         return loss
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        norm = super()._clip_grad_norm(model)
-        if not torch.isfinite(torch.as_tensor(norm)):
+    def _clip_grad_norm(self, model: Any) -> float:
+        """Called by the library right before each change of the weights; looks at the device once
+        for the losses of all batches and for the gradient."""
+        norm = torch.as_tensor(super()._clip_grad_norm(model))
+        losses, length = torch.stack([self._unread.to(norm), norm]).tolist()
+        self._unread = 0.0
+        if not math.isfinite(losses):
+            raise self._diverged("loss")
+        if not math.isfinite(length):
             raise self._diverged("gradient")
-        return norm
+        return float(length)
 
     def _diverged(self, what: str) -> Diverged:
         return Diverged(what, self.state.global_step + 1, self.watch.settings.learning_rate)
@@ -203,7 +211,7 @@ class Watched(transformers.Trainer):  # type: ignore[misc]
                 durable.discard(self.watch.run.checkpoint(step))
 
 
-class Trainer(Watched, SFTTrainer):  # type: ignore[misc]
+class Trainer(Watched, Quiet):
     """Supervised fine-tuning."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from core.value import Value
 
@@ -27,6 +27,6 @@ class Objective(Value):
     """Whether the library calls its trainer stable; an experimental one is labelled so."""
 
     @property
-    def packs(self) -> bool:
-        """Whether short rows are joined to full sequences."""
-        return False
+    def joining(self) -> Literal["auto", "on", "off"] | None:
+        """Whether short rows shall be joined to full sequences; None where none can be joined."""
+        return None

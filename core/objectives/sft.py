@@ -1,10 +1,13 @@
 """Supervised fine-tuning: imitate the answers of the examples."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from core.objectives.base import Objective
+
+_SWITCH = BeforeValidator(lambda given: ("off", "on")[given] if isinstance(given, bool) else given)
+"""Recipes of earlier versions say true or false, and YAML reads a bare `on` as true."""
 
 
 class SFT(Objective):
@@ -18,15 +21,15 @@ class SFT(Objective):
     )
     formats: ClassVar = ("chat", "sharegpt", "gemini", "instruct", "completion", "prompts")
 
-    packing: bool = Field(
-        False,
+    packing: Annotated[Literal["auto", "on", "off"], _SWITCH] = Field(
+        "auto",
         title="Packing",
-        description="Join short examples into full sequences so that no step is spent on "
-        "padding. Faster when most rows are much shorter than the maximum length; rows never "
-        "see each other.",
+        description="Join short examples into full sequences, so that every step computes as much "
+        "as fits. Faster on a GPU when most rows are much shorter than the maximum length; rows "
+        "never see each other. Auto decides by the rows, the method and the GPU.",
     )
 
     @property
-    def packs(self) -> bool:
+    def joining(self) -> Literal["auto", "on", "off"]:
         """As chosen."""
         return self.packing
