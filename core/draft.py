@@ -33,6 +33,10 @@ class Settings(Value):
     accumulation: int
     checkpointing: bool
     optimizer: Optimizer = "adamw"
+    packing: bool = False
+    """Whether short rows are joined to full sequences before training."""
+    padding_free: bool = False
+    """Whether the rows of a batch are joined to one, instead of padded to the longest."""
     epochs: float = 3.0
     steps: int = 1
     warmup_steps: int = 0

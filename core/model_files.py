@@ -58,6 +58,7 @@ class Config(Value):
     experts_used: int = 0
     expert_width: int = 0
     tied: bool = False
+    attends: bool = True
     quantised: str = ""
     packed_bits: int = 0
     """Bits per number in a packed checkpoint; 0 when nothing is packed."""
@@ -185,6 +186,7 @@ def parse_config(path: Path, raw: dict[str, Any]) -> Config:
         architecture=_architecture(raw),
         kind=str(raw.get("model_type", "")),
         tied=bool(raw.get("tie_word_embeddings", text.get("tie_word_embeddings", _tied(merged)))),
+        attends=_attends(merged),
         quantised=quantised,
         packed_bits=bits,
         **numbers,
@@ -195,6 +197,23 @@ def _text_part(raw: dict[str, Any]) -> dict[str, Any]:
     """The language model's own settings inside those of a model that also sees or hears."""
     parts = (raw.get(key) for key in ("text_config", "llm_config"))
     return next((part for part in parts if isinstance(part, dict)), {})
+
+
+_RECURRENT = ("attn_layer_", "conv_L_", "linear_num_", "lru_", "mamba_", "rwkv", "ssm_", "state_")
+"""How settings of layers begin that carry something from token to token."""
+_ATTENDING = ("full_attention", "sliding_attention")
+
+
+def _attends(config: dict[str, Any]) -> bool:
+    """Whether each layer is attention without a bound on its scores, sinks or chunks."""
+    named = config.get("layer_types")
+    layers = named if isinstance(named, list) else []
+    return (
+        all(layer in _ATTENDING for layer in layers)
+        and not any(key.startswith(_RECURRENT) for key in config)
+        and not config.get("attn_logit_softcapping")
+        and config.get("model_type") != "gpt_oss"
+    )
 
 
 _TIED_KINDS = ("gemma", "gpt2", "t5", "cohere")

@@ -73,6 +73,8 @@ class ModelFacts(Value):
     experts_used: int = 0
     expert_width: int = 0
     """Intermediate size of one expert."""
+    attends: bool = True
+    """Whether all layers are usual attention, which can keep joined rows apart."""
     here: bool = True
     """Whether its files are on this computer; a catalogue knows the shape of others."""
 
@@ -182,6 +184,7 @@ def _facts(folder: Path, tensors: dict[str, weights.Tensor], size: int, tokens: 
         experts=config.experts,
         experts_used=config.experts_used,
         expert_width=config.expert_width,
+        attends=config.attends,
     )
 
 

@@ -19,7 +19,7 @@ FLOPS_PER_CORE = 25e9
 def tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     """Tokens of all steps; packed sequences are full."""
     length = settings.max_length
-    mean = length if recipe.objective.packs else tokens(recipe, facts, length).mean
+    mean = length if settings.packing else tokens(recipe, facts, length).mean
     return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
 
 

@@ -52,29 +52,48 @@ def split_sizes(recipe: Recipe, facts: Facts) -> tuple[int, int]:
 
 
 def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[Decision]]:
-    """Length, epochs and batch, by what the rows are like."""
+    """Length and epochs, by what the rows are like."""
     training = recipe.training
     rows = split_sizes(recipe, facts)[0] if facts.data else 0
     told: list[Decision] = list(_told_heldout(recipe, facts))
-    length, epochs, accumulation = training.max_length, training.epochs, training.accumulation
+    length, epochs = training.max_length, training.epochs
     if length is None:
         length, because = automatic_length(facts)
         told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
     if epochs is None:
         epochs, because = epochs_for(rows)
         told.append(Decision(name="Epochs", value=f"{epochs:g}", because=because))
-    if accumulation is None:
-        size, because = batch_for(rows)
-        accumulation = max(1, round(size / training.micro_batch))
-        whole = training.micro_batch * accumulation
-        text = f"{whole:,} rows ({training.micro_batch:,} x {accumulation:,})"
-        told.append(Decision(name="Effective batch", value=text, because=because))
     return {
         "max_length": length,
         "epochs": epochs,
         "micro_batch": training.micro_batch,
-        "accumulation": accumulation,
+        "accumulation": training.accumulation or 1,
     }, told
+
+
+def settle_batch(
+    recipe: Recipe, facts: Facts, settings: Settings
+) -> tuple[Settings, list[Decision]]:
+    """How many batches are gathered; a full sequence counts as the rows it holds."""
+    if recipe.training.accumulation is not None:
+        return settings, []
+    rows = split_sizes(recipe, facts)[0] if facts.data else 0
+    size, because = batch_for(rows)
+    micro, share = settings.micro_batch, 1.0
+    if settings.packing and facts.data:
+        share = filled(recipe, facts, settings)
+    accumulation = max(1, round(size * share / micro))
+    whole, unit = micro * accumulation, "sequences" if settings.packing else "rows"
+    text = f"{whole:,} {unit} ({micro:,} x {accumulation:,})"
+    if settings.packing:
+        text += f", about {whole / share:,.0f} rows"
+    chosen = settings.model_copy(update={"accumulation": accumulation})
+    return chosen, [Decision(name="Effective batch", value=text, because=because)]
+
+
+def filled(recipe: Recipe, facts: Facts, settings: Settings) -> float:
+    """How much of the maximum length a row fills on average."""
+    return max(1, tokens(recipe, facts, settings.max_length).mean) / settings.max_length
 
 
 def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
@@ -107,7 +126,7 @@ def count_steps(recipe: Recipe, facts: Facts, settings: Settings) -> int:
 
 def _sequences(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     rows, _ = split_sizes(recipe, facts)
-    return packed(recipe, facts, settings) if recipe.objective.packs else rows
+    return packed(recipe, facts, settings) if settings.packing else rows
 
 
 def packed(recipe: Recipe, facts: Facts, settings: Settings) -> int:
@@ -136,43 +155,17 @@ def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
 
 
 def told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:
-    """Steps, packing and evaluations, and what they follow from."""
+    """Steps and evaluations, and what they follow from."""
     whole = settings.micro_batch * settings.accumulation
-    unit = "sequences" if recipe.objective.packs else "rows"
+    unit = "sequences" if settings.packing else "rows"
     counted = _sequences(recipe, facts, settings)
     because = f"{counted:,} {unit} x {settings.epochs:g} epochs, {whole:,} at a time"
     if recipe.training.max_steps == settings.steps:
         because = "the recipe sets this limit"
     yield Decision(name="Steps", value=f"{settings.steps:,}", because=because)
-    on, why = "on" if recipe.objective.packs else "off", _packing_reason(recipe, facts, settings)
-    yield Decision(name="Packing", value=on, because=why)
     if recipe.checks.every is None:
         often = f"{settings.every} steps"
         yield Decision(name="Evaluate every", value=often, because="ten looks per run")
-
-
-PACK_BELOW = 0.25
-"""Rows that fill less than this share of the length on average are worth packing."""
-PACKED_STEPS = 50
-"""Packing that leaves fewer steps than this teaches too little."""
-
-
-def packing_pays(recipe: Recipe, facts: Facts, settings: Settings) -> bool:
-    """Whether joined rows would save much time and leave enough steps."""
-    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
-    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
-    return filled < PACK_BELOW and steps >= PACKED_STEPS
-
-
-def _packing_reason(recipe: Recipe, facts: Facts, settings: Settings) -> str:
-    if recipe.objective.packs:
-        return "the recipe says so"
-    filled = tokens(recipe, facts, settings.max_length).mean / settings.max_length
-    text = f"a row fills {100 * filled:.0f} % of the maximum length on average"
-    if filled >= PACK_BELOW:
-        return text
-    steps = steps_for(recipe, settings, packed(recipe, facts, settings))
-    return f"{text}; packed, {steps:,} steps would be left"
 
 
 def with_steps(recipe: Recipe, settings: Settings, steps: int) -> Settings:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from core.dataset import DataFacts, DataFinding
 from core.draft import Draft, Facts, Settings
 from core.errors import Edit, Problem
+from core.joining import automatic_packing
 from core.misfits import misfits
 from core.misfits.base import blocker, tip, warning
 from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
-from core.portions import packing_pays, seen_share
+from core.portions import seen_share
 from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
 from core.settle import has_bitsandbytes
@@ -264,17 +265,17 @@ def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Prob
 
 
 def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
-    offered = "packing" in type(recipe.objective).model_fields
-    if facts.tokens is None or recipe.objective.packs or not offered:
+    if facts.tokens is None or recipe.objective.joining != "off":
         return
-    if packing_pays(recipe, facts, settings):
+    pays, _ = automatic_packing(recipe, facts, settings)
+    if pays:
         share = facts.tokens.mean / settings.max_length
         yield Problem(
             level="tip",
             where="objective.packing",
             text=f"Rows fill only {100 * share:.0f} % of {settings.max_length:,} tokens; joined "
             "to full sequences they take fewer steps.",
-            fix=Edit(path="objective.packing", value=True, label="Turn packing on"),
+            fix=Edit(path="objective.packing", value="auto", label="Turn packing on"),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from core.draft import Decision, Draft, Facts, Settings
+from core.joining import settle_joining
 from core.machine import Machine
 from core.memory import Bill, Setup, estimate
 from core.memory.choice import Fits, verdict
@@ -13,6 +14,7 @@ from core.memory.setup import Optimizer
 from core.pace import context_of, correction_of, run_seconds, tokens_read
 from core.portions import (
     count_steps,
+    settle_batch,
     settle_portions,
     sources,
     split_sizes,
@@ -82,6 +84,9 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     fixed = Settings(
         device=device, bf16=bf16, learning_rate=rate, checkpointing=False, **portions
     )  # fmt: skip
+    fixed, joining = settle_joining(recipe, facts, fixed)
+    fixed, batch = settle_batch(recipe, facts, fixed)
+    decisions += [*batch, *joining]
     if recipe.training.optimizer == "auto":
         optimizer, why = _automatic_optimizer(recipe, facts, fixed)
         decisions.append(Decision(name="Optimizer", value=optimizer, because=why))
@@ -184,18 +189,21 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
 
 
 def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]:
-    """The longest batch: rows that differ in length need a mask, as pairs and packed rows do.
+    """The longest batch: rows that differ in length need a mask, unless attention keeps the rows
+    of a joined batch apart by itself.
 
-    TRL joins a batch of packed rows to one row (padding_free of its SFTTrainer).
+    TRL joins a batch of packed rows to one row, as it does without padding.
     """
+    assert facts.model is not None
     batch, length = settings.micro_batch, settings.max_length
-    if recipe.objective.packs:
-        return {"rows": 1, "length": batch * length, "padded": True}
+    if settings.packing:
+        return {"rows": 1, "length": batch * length, "padded": not facts.model.attends}
     ragged = batch > 1 or recipe.objective.paired
-    if facts.data is None:
-        return {"padded": ragged}
-    longest = max(1, tokens(recipe, facts, length).longest)
-    return {"length": min(length, longest), "padded": ragged}
+    if facts.data is not None:
+        length = min(length, max(1, tokens(recipe, facts, length).longest))
+    if settings.padding_free:
+        return {"rows": 1, "length": batch * length, "padded": False}
+    return {"length": length, "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

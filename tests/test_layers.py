@@ -42,6 +42,7 @@ memory
 draft
 portions schedules rates
 pace
+joining
 settle
 whatif
 misfits

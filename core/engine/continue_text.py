@@ -65,7 +65,7 @@ class ContinueText(Imitate):
         rows = parted(self.corpus.train, self.length)
         both = {"input_ids": [row.ids for row in rows], "labels": [row.ids for row in rows]}
         found = Dataset.from_dict(both)
-        return pack_dataset(found, self.length, "bfd") if self.recipe.objective.packs else found
+        return pack_dataset(found, self.length, "bfd") if self.settings.packing else found
 
 
 def _opened(example: Example) -> tuple[str, str]:

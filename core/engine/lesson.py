@@ -29,9 +29,14 @@ class Lesson(ABC, Generic[AnyEncoded]):
     """Whether an answer is right or wrong; else it is only shown."""
 
     def __init__(
-        self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        tokenizer: PreTrainedTokenizerBase,
+        warn: Warn,
+        progress: Progress,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.settings = recipe, settings
         self.pad = padding(tokenizer)
         self.corpus = gather(recipe, tokenizer, self.encode, warn, progress)
         self.length = self.corpus.length

@@ -53,8 +53,8 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings, *, scores: bool
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
-    dtype = _dtype(recipe, settings)
-    model = open_weights(folder, settings.device, dtype, quantisation, scores=scores)
+    dtype, joined = _dtype(recipe, settings), settings.packing or settings.padding_free
+    model = open_weights(folder, settings.device, dtype, quantisation, scores=scores, joined=joined)
     if quantisation is not None and settings.device == "cpu":
         _keep_gradients_right(model)
     return model
@@ -67,11 +67,12 @@ def open_weights(
     quantisation: Any = None,
     *,
     scores: bool = False,
+    joined: bool = False,
 ) -> Any:
     """The model in a folder, every weight from its files. Raises ModelError.
 
     With `scores` one number per sequence stands in the place of words; the layer that gives it
-    may be new, then it is random.
+    may be new, then it is random. With `joined` attention keeps the rows of a joined batch apart.
     """
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     labels = {"num_labels": 1} if scores else {}
@@ -84,7 +85,7 @@ def open_weights(
             use_safetensors=True,
             dtype=dtype,
             quantization_config=quantisation,
-            attn_implementation=implementation(config),
+            attn_implementation=implementation(config, joined=joined),
             device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
             **labels,

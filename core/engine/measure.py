@@ -140,11 +140,12 @@ class Attempt(Watched):
 
 
 def _trial(batch: dict[str, Any], seconds: float) -> Trial:
-    """What a batch held: padding is what the mask leaves out; packed rows have no mask."""
+    """What a batch held: padding is what the mask leaves out; joined rows have no mask."""
     ids, mask = batch["input_ids"], batch.get("attention_mask")
+    starts = batch.get("cu_seq_lens_q")
     return Trial(
-        rows=ids.shape[0],
-        longest=ids.shape[1],
+        rows=len(ids) if starts is None else len(starts) - 1,
+        longest=ids.shape[1] if starts is None else batch["max_length_q"],
         tokens=ids.numel() if mask is None else int(mask.sum()),
         computed=ids.numel(),
         seconds=seconds,
@@ -173,7 +174,8 @@ def measure(recipe: Recipe, settings: Settings, folder: Path) -> Measured:
 
 def _try(job: Job, meter: Meter) -> float:
     """Train on the chosen rows; returns what an average micro-batch of the run computes."""
-    folder, joined = models.resolve(job.recipe.model), job.recipe.objective.packs
+    folder = models.resolve(job.recipe.model)
+    joined = job.settings.packing or job.settings.padding_free
     tokenizer, lesson = read_rows(job, folder)
     data = lesson.dataset()
     lengths = lesson.lengths(data)

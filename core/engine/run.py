@@ -102,8 +102,11 @@ def open_job(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None = No
     plan = Plan.model_validate_json(run.plan_file.read_bytes())
     if plan.settings is None:
         raise RunError("The plan of this run has no settings.", hint="Start a new run.")
-    recipe, story = run.load_recipe(), run.history()
-    return Job(run, recipe, plan.settings, voice, wishes, resumed, story, plan.sources)
+    recipe, story, settings = run.load_recipe(), run.history(), plan.settings
+    if "packing" not in settings.model_fields_set:  # planned before plans decided it
+        packing = recipe.objective.joining == "on"
+        settings = settings.model_copy(update={"packing": packing})
+    return Job(run, recipe, settings, voice, wishes, resumed, story, plan.sources)
 
 
 def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[Any]]:
@@ -114,7 +117,9 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
         kept = job.run.root / "chat_template.jinja"
         prepare_template(tokenizer, job.recipe.data.template, kept)
     progress = functools.partial(job.progress, "tokenising")
-    lesson = lesson_for(job.recipe.objective)(job.recipe, tokenizer, job.voice.warn, progress)
+    lesson = lesson_for(job.recipe.objective)(
+        job.recipe, job.settings, tokenizer, job.voice.warn, progress
+    )
     _take_length(job, lesson.corpus.length)
     tell_changes(job.sources, job.voice.warn)
     return tokenizer, lesson

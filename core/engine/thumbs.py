@@ -13,6 +13,7 @@ from trl import KTOConfig, KTOTrainer
 from trl.trainer.utils import disable_dropout_in_model
 
 from core.dataset import Example
+from core.draft import Settings
 from core.engine.encode import Progress
 from core.engine.formulas import kto_loss
 from core.engine.lesson import Lesson
@@ -41,9 +42,14 @@ class Thumbs(Lesson[Verdict]):
     judged: ClassVar = False
 
     def __init__(
-        self, recipe: Recipe, tokenizer: PreTrainedTokenizerBase, warn: Warn, progress: Progress
+        self,
+        recipe: Recipe,
+        settings: Settings,
+        tokenizer: PreTrainedTokenizerBase,
+        warn: Warn,
+        progress: Progress,
     ) -> None:
-        super().__init__(recipe, tokenizer, warn, progress)
+        super().__init__(recipe, settings, tokenizer, warn, progress)
         self._tell_balance(warn)
 
     def _tell_balance(self, warn: Warn) -> None:

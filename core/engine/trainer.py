@@ -12,7 +12,6 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from trl import SFTTrainer
 
 from core import durable
 from core.adapt import Adaptation
@@ -20,6 +19,7 @@ from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.optimizers import Optimized
+from core.engine.quiet import Quiet
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
@@ -83,6 +83,9 @@ class Watched(Optimized):
 
     control: Any
     state: Any
+    _unread: Any = 0.0
+    """Losses since the last change of the weights, added up where they are: to look at each would
+    make the device wait for Python."""
 
     def __init__(self, watch: Watch, **arguments: Any) -> None:
         self.watch = watch
@@ -92,10 +95,9 @@ class Watched(Optimized):
                 parameter.data = parameter.data.float()
 
     def compute_loss(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-        """TRL's loss; a value that is not finite ends the run before it reaches a gradient."""
+        """TRL's loss; a value that is not finite ends the run before it reaches a weight."""
         loss = super().compute_loss(model, inputs, *rest, **named)
-        if not torch.isfinite(loss).all():
-            raise self._diverged("loss")
+        self._unread = self._unread + loss.detach()
         return self._with_penalty(model, loss) if model.training else loss
 
     def _with_penalty(self, model: Any, loss: Any) -> Any:
@@ -106,12 +108,17 @@ class Watched(Optimized):
         share = self.current_gradient_accumulation_steps if self.model_accepts_loss_kwargs else 1
         return loss + (penalty - penalty.detach()) / share
 
-    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """Asked for before each update, whether gradients are clipped or not."""
-        norm = super()._get_grad_norm(model, grad_norm)
-        if not torch.isfinite(torch.as_tensor(norm)):
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
+        """Asked for before each update, whether gradients are clipped or not; looks at the device
+        once, for the losses of all batches and for the gradient."""
+        norm = torch.as_tensor(super()._get_grad_norm(model, grad_norm))
+        losses, length = torch.stack([self._unread.to(norm), norm]).tolist()
+        self._unread = 0.0
+        if not math.isfinite(losses):
+            raise self._diverged("loss")
+        if not math.isfinite(length):
             raise self._diverged("gradient")
-        return norm
+        return float(length)
 
     def _diverged(self, what: str) -> Diverged:
         return Diverged(what, self.state.global_step + 1, self.watch.settings.learning_rate)
@@ -232,7 +239,7 @@ class Watched(Optimized):
                 durable.discard(self.watch.run.checkpoint(step))
 
 
-class Trainer(Watched, SFTTrainer):  # type: ignore[misc]
+class Trainer(Watched, Quiet):
     """Supervised fine-tuning."""
 
 

@@ -21,7 +21,7 @@ class Trial(Value):
     """One micro-batch that was trained, and the optimizer step after it."""
 
     rows: int
-    """Packed ones are joined to one."""
+    """As many as there are in the data, also where they are joined."""
     longest: int
     """Tokens of its longest row."""
     tokens: int

@@ -34,12 +34,12 @@ def of_adaptation(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
 def _of_training(recipe: Recipe) -> Iterator[Problem]:
     """Packing and recomputation, where a method cannot have them."""
     chosen = recipe.adaptation
-    if recipe.objective.packs and not chosen.packs:
+    if recipe.objective.joining == "on" and not chosen.packs:
         yield blocker(
             "objective.packing",
             f"{chosen.title} puts tokens of its own before every row; in packed rows they would "
             "mix without a word.",
-            Edit(path="objective.packing", value=False, label="Turn packing off"),
+            Edit(path="objective.packing", value="auto", label="Choose automatically"),
         )
     if recipe.training.checkpointing == "on" and not chosen.recomputes:
         yield blocker(

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import BeforeValidator
 
 from core.value import Value
+
+_SWITCH = BeforeValidator(lambda given: ("off", "on")[given] if isinstance(given, bool) else given)
+"""Recipes of earlier versions say true or false, and YAML reads a bare `on` as true."""
+Joining: TypeAlias = Literal["auto", "on", "off"]
+Packing = Annotated[Joining, _SWITCH]
+"""Whether short rows are joined to full sequences."""
 
 
 class Objective(Value):
@@ -42,6 +50,6 @@ class Objective(Value):
     """Whether rows are best seen once."""
 
     @property
-    def packs(self) -> bool:
-        """Whether short rows are joined to full sequences."""
-        return False
+    def joining(self) -> Joining | None:
+        """Whether short rows shall be joined to full sequences; None where none can be joined."""
+        return None

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from core.objectives.base import Objective
+from core.objectives.base import Joining, Objective, Packing
 
 
 class Pretrain(Objective):
@@ -20,14 +20,14 @@ class Pretrain(Objective):
     counted_as: ClassVar = "sft"
     chats: ClassVar = False
 
-    packing: bool = Field(
-        True,
+    packing: Packing = Field(
+        "on",
         title="Packing",
         description="Join short texts into full sequences so that no step is spent on padding; "
         "texts never see each other. Longer texts are parted, so that none loses its end.",
     )
 
     @property
-    def packs(self) -> bool:
+    def joining(self) -> Joining:
         """As chosen."""
         return self.packing

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from core.objectives.base import Objective
+from core.objectives.base import Joining, Objective, Packing
 
 
 class SFT(Objective):
@@ -18,15 +18,15 @@ class SFT(Objective):
     )
     formats: ClassVar = ("chat", "sharegpt", "gemini", "instruct", "completion", "prompts")
 
-    packing: bool = Field(
-        False,
+    packing: Packing = Field(
+        "auto",
         title="Packing",
-        description="Join short examples into full sequences so that no step is spent on "
-        "padding. Faster when most rows are much shorter than the maximum length; rows never "
-        "see each other.",
+        description="Join short examples into full sequences, so that every step computes as much "
+        "as fits. Faster on a GPU when most rows are much shorter than the maximum length; rows "
+        "never see each other. Auto decides by the rows, the method and the GPU.",
     )
 
     @property
-    def packs(self) -> bool:
+    def joining(self) -> Joining:
         """As chosen."""
         return self.packing

@@ -137,7 +137,7 @@ def choices(recipe: Recipe) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "Batch", f"{training.micro_batch:,} × {_number(training.accumulation)}"
-    packed = ", packed" if recipe.objective.packs else ""
+    packed = ", packed" if recipe.objective.joining == "on" else ""
     yield "Maximum length", f"{_number(training.max_length)} tokens{packed}"
     stop = f"after {checks.patience:,} looks without progress" if checks.patience else "never"
     yield "Stop early", stop

@@ -251,15 +251,22 @@ def test_nothing_known_is_no_error() -> None:
 
 def test_a_packed_batch_is_one_long_row() -> None:
     packed = recipe(objective={"kind": "sft", "packing": True}, training__micro_batch=4)
-    settings = make_plan(packed, facts()).settings
-    assert settings is not None
-    found = make_setup(packed, facts(), settings)
-    assert (found.rows, found.length, found.padded) == (1, 4 * settings.max_length, True)
+    mixing = MODEL.model_copy(update={"attends": False})
+    for model, masked in ((MODEL, False), (mixing, True)):
+        known = facts(model=model)
+        settings = make_plan(packed, known).settings
+        assert settings is not None
+        found = make_setup(packed, known, settings)
+        assert (found.rows, found.length, found.padded) == (1, 4 * settings.max_length, masked)
 
 
 def test_rows_are_cut_at_the_longest_and_padded_when_several() -> None:
     chosen = recipe(training__micro_batch=2)
     settings = make_plan(chosen, facts()).settings
     assert settings is not None
+    assert settings.padding_free
     found = make_setup(chosen, facts(), settings)
+    assert (found.rows, found.length, found.padded) == (1, 2 * 1000, False)
+    padded = settings.model_copy(update={"padding_free": False})
+    found = make_setup(chosen, facts(), padded)
     assert (found.rows, found.length, found.padded) == (2, 1000, True)

@@ -42,7 +42,7 @@ def refusal(path: Path) -> RecipeError:
         ("adaptation.rank", 8),
         ("data.columns", {"prompt": "frage: die erste"}),
         ("checks.probes", ["one", "two # not a comment"]),
-        ("objective.packing", True),
+        ("objective.packing", "on"),
         ("objective", {"kind": "dpo", "beta": 0.3}),
         ("data.mix", [{"path": "more: rows.jsonl", "share": 0.3, "columns": {"prompt": "q"}}]),
         ("data.replay", {"path": "general.jsonl", "rows": 50}),

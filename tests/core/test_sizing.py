@@ -12,9 +12,12 @@ from core.errors import Problem
 from core.plan import Plan, make_plan
 from core.recipe import Recipe, parse
 from core.sizing import COVERED, batch_for, epochs_for, heldout_for, length_for
-from tests.core.test_plan import COUNTED, DATA, MODEL, facts
+from tests.core.test_plan import CARD, COUNTED, DATA, MODEL, TOWER, facts
 
 AUTOMATIC = parse({"model": "model", "data": {"path": "data.jsonl"}})
+OLD_GPU = TOWER.model_copy(
+    update={"gpus": (CARD.model_copy(update={"capability": (7, 5)}),)}
+)  # fmt: skip
 
 
 def planned(recipe: Recipe, **counts: object) -> Plan:
@@ -102,8 +105,8 @@ def warned(plan: Plan, where: str) -> Iterator[Problem]:
     return (problem for problem in plan.problems if problem.where == where)
 
 
-@pytest.mark.parametrize("packing", [False, True])
-def test_no_run_sees_less_than_an_epoch_in_silence(packing: bool) -> None:
+@pytest.mark.parametrize("packing", ["auto", "off", "on"])
+def test_no_run_sees_less_than_an_epoch_in_silence(packing: str) -> None:
     chosen = AUTOMATIC.edit("objective.packing", packing)
     [cut] = warned(planned(chosen.edit("training.max_steps", 2)), "training.max_steps")
     assert "see only" in cut.text
@@ -119,14 +122,76 @@ def test_rows_longer_than_the_model_reads_are_told_without_a_fix() -> None:
     assert "reads no more" in reasons(plan)["Maximum length"][1]
 
 
-def test_packing_is_advised_where_rows_are_short_and_many() -> None:
-    [tip] = warned(planned(AUTOMATIC, rows=90_000, tokens=9_000_000), "objective.packing")
+SHORT = {"rows": 90_000, "tokens": 300 * 90_000}
+
+
+def test_packing_is_on_where_rows_are_short_and_many() -> None:
+    many = planned(AUTOMATIC, **SHORT)
+    assert many.settings is not None
+    assert (many.settings.packing, many.settings.padding_free) == (True, False)
+    assert "fills 29 %" in reasons(many)["Packing"][1]
+    few = reasons(planned(AUTOMATIC, rows=900, tokens=300 * 900))
+    assert few["Packing"][0] == "off", "a step would learn from too many rows"
+    assert few["Padding"][0] == "none", "which costs less without packing, too"
+    full = reasons(planned(AUTOMATIC, rows=90_000, tokens=900 * 90_000))
+    assert full["Packing"][0] == "off", "rows are long already"
+
+
+def test_a_packed_step_learns_from_as_many_rows() -> None:
+    packed, plain = (
+        planned(AUTOMATIC.edit("objective.packing", wish), **SHORT).settings
+        for wish in ("auto", "off")
+    )
+    assert packed is not None
+    assert plain is not None
+    assert packed.packing
+    assert packed.steps == pytest.approx(plain.steps, rel=0.2)
+
+
+def test_packing_is_advised_where_it_was_turned_off() -> None:
+    [tip] = warned(
+        planned(AUTOMATIC.edit("objective.packing", "off"), **SHORT), "objective.packing"
+    )
     assert tip.fix is not None
-    assert tip.fix.value is True
-    few = planned(AUTOMATIC, rows=900, tokens=90_000)
-    assert not list(warned(few, "objective.packing")), "too few steps would be left"
-    full = planned(AUTOMATIC, rows=90_000, tokens=900 * 90_000)
-    assert not list(warned(full, "objective.packing")), "rows are long already"
+    assert tip.fix.value == "auto"
+    assert not list(warned(planned(AUTOMATIC, **SHORT), "objective.packing"))
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        ({"model": MODEL.model_copy(update={"attends": False})}, "not every layer"),
+        ({"machine": OLD_GPU}, "Ampere"),
+        ({"tokens": None}, "not counted yet"),
+    ],
+)
+def test_no_rows_are_packed_where_they_would_mix_or_nothing_is_known(
+    change: dict[str, object], because: str
+) -> None:
+    counted = COUNTED.model_copy(update=SHORT)
+    plan = make_plan(AUTOMATIC, facts(**({"tokens": counted} | change)))
+    assert plan.settings is not None
+    assert not plan.settings.packing
+    assert because in reasons(plan)["Packing"][1]
+
+
+def test_pairs_are_never_joined() -> None:
+    plan = planned(AUTOMATIC.edit("objective", {"kind": "dpo"}), **SHORT)
+    assert plan.settings is not None
+    assert not plan.settings.packing
+    assert not plan.settings.padding_free
+    assert not {"Packing", "Padding"} & set(reasons(plan))
+
+
+def test_a_single_row_is_not_joined() -> None:
+    plan = planned(AUTOMATIC.edit("training.micro_batch", 1))
+    assert plan.settings is not None
+    assert not plan.settings.padding_free
+
+
+@pytest.mark.parametrize(("said", "meant"), [(True, "on"), (False, "off"), ("auto", "auto")])
+def test_recipes_of_earlier_versions_still_say_what_they_mean(said: object, meant: str) -> None:
+    assert parse({"objective": {"kind": "sft", "packing": said}}).objective.joining == meant
 
 
 def test_counted_rows_win_over_shares() -> None:

@@ -105,7 +105,7 @@ def test_packed_rows_are_tried_as_one(recipe: Recipe, tmp_path: Path) -> None:
     small = recipe.edit("training.micro_batch", 2).edit("training.accumulation", 1)
     packed = small.edit("objective", {"kind": "sft", "packing": True})
     found = measure(packed, settings_of(packed), tmp_path)
-    assert {trial.rows for trial in found.longest} == {1}
+    assert all(trial.rows > 2 for trial in found.longest), "two sequences of several rows"
     assert all(t.tokens == t.computed <= 2 * 256 for t in found.longest)
 
 

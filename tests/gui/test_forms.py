@@ -87,10 +87,11 @@ def test_a_choice_and_a_switch(qtbot: QtBot, session: Session) -> None:
     box.setFocus()
     qtbot.keyClick(box, Qt.Key.Key_Down)
     assert session.recipe.training.schedule == "linear"
-    switch = form(qtbot, session, "objective").rows["packing"].field.widget
+    session.edit("adaptation", {"kind": "qlora"})
+    switch = form(qtbot, session, "adaptation").rows["double_quantisation"].field.widget
     assert isinstance(switch, QCheckBox)
     qtbot.keyClick(switch, Qt.Key.Key_Space)
-    assert session.recipe.objective.packing is True
+    assert session.recipe.get("adaptation.double_quantisation") is False
 
 
 def test_lines_are_handed_over_when_left(qtbot: QtBot, session: Session) -> None:
