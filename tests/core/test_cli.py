@@ -391,7 +391,9 @@ def test_no_runs_yet(capsys: pytest.CaptureFixture[str]) -> None:
 def test_follow_tells_how_a_run_ended(capsys: pytest.CaptureFixture[str], run: RunDir) -> None:
     found = document(capsys, "follow", str(run.root))
     assert found["outcome"] == "stopped"
-    expected = {"loss": 3, "exact_match": 0.25, "reward_accuracy": None, "rows": 4}
+    expected = {
+        "loss": 3, "exact_match": 0.25, "reward_accuracy": None, "metrics": {}, "rows": 4,
+    }  # fmt: skip
     assert found["before"] == expected
     assert found["after"] is None
     status, out, _ = call(capsys, "follow", str(run.root))
