@@ -92,7 +92,7 @@ class PreviewCard(Card):
         facts = self.session.facts
         if self.session.counting:
             return (
-                "Reading every row with the model's own tokenizer and chat template. This takes "
+                "Reading every row with the model's tokenizer and the chat template. This takes "
                 "10 to 15 seconds."
             )
         if self.session.preview is not None:

@@ -184,5 +184,5 @@ def template_warning(model: ModelFacts) -> str:
         return ""
     return (
         "This model has no chat template, so questions and answers cannot be told apart. Choose "
-        "its instruct or chat variant."
+        "its instruct or chat variant, or a chat template on the Data page."
     )

@@ -157,7 +157,7 @@ def test_a_halved_batch_learns_the_same() -> None:
     [
         (recipe(data__path=""), facts(data=None), "data.path"),
         (recipe(), facts(data=None), "data.path"),
-        (recipe(), facts(model=MODEL.model_copy(update={"template": None})), "model"),
+        (recipe(), facts(model=MODEL.model_copy(update={"template": None})), "data.template"),
         (recipe(), facts(data=PAIRS), "data.format"),
         (recipe(objective=DPO), facts(), "data.format"),
         (recipe(), facts(data=DATA.model_copy(update={"format": "text"})), "data.format"),

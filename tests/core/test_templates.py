@@ -14,6 +14,7 @@ from core.machine import read_machine
 from core.plan import Facts, make_plan
 from core.recipe import Recipe, parse
 from tests.core.model_folders import VOCAB, write_model
+from tests.core.test_cli import call
 
 FIELD = "data.template"
 
@@ -130,3 +131,29 @@ def test_a_file_is_looked_for_beside_the_recipe(tmp_path: Path) -> None:
         recipe = tmp_path / "recipe.yaml"
         recipe.write_text(f"version: 1\ndata:\n  template: '{choice}'\n")
         assert commands.load(recipe).data.template == found
+
+
+@pytest.mark.slow
+def test_the_terminal_shows_rows_in_a_chosen_template(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(
+        "".join(
+            json.dumps({"messages": [{"role": "user", "content": f"Name animal {number}."},
+                                     {"role": "assistant", "content": "Hedgehog."}]}) + "\n"
+            for number in range(4)
+        )
+    )  # fmt: skip
+    own = tmp_path / "own.jinja"
+    own.write_text(templates.read("alpaca").replace("### Response", "### Reply"), encoding="utf-8")
+    words = ("data", "preview", str(rows), "--model", "starter", "--template")
+    code, out, _ = call(capsys, *words, str(own))
+    assert code == 0
+    assert "context | ### Reply:" in out
+    code, _, err = call(capsys, *words, "mistral")
+    assert code != 0
+    assert "split into pieces" in err
+    code, _, err = call(capsys, *words, "nonsense")
+    assert code != 0
+    assert "neither a .jinja file nor one of" in err

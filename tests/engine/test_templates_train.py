@@ -77,16 +77,15 @@ def test_the_template_is_saved_and_the_model_stops_at_its_end(
 def test_a_base_model_learns_to_answer_and_to_stop(
     tmp_path: Path, recipe: Recipe, base: Path
 ) -> None:
-    run = create(tmp_path / "run", shorter(recipe, base, "vicuna", "full", 60))
+    chosen = shorter(recipe, base, "vicuna", "full", 40).edit("data.path", "sample:prompts.jsonl")
+    run = create(tmp_path / "run", chosen.edit("training.learning_rate", 3e-4))
     told = losses(go(run))
-    assert told[-1] < told[0] / 4
-    asked = (({"role": "user", "content": "My invoice is wrong."},),)
-    sampling = Sampling(temperature=0, longest=120)
-    speakers = (result_of(run, sampling),)
+    assert told[-1] < told[0] / 2
+    asked = (({"role": "user", "content": "Which word is the longest: hedgehog, shoe, bottle?"},),)
+    speakers = (result_of(run, Sampling(temperature=0, longest=12)),)
     made = speak(Request(speakers=speakers, prompts=asked), lambda done, total: None)
     ((answer,),) = made.answers
     assert answer.ended
-    assert answer.text.strip().startswith("{")
 
 
 def test_the_preview_shows_the_chosen_template(recipe: Recipe, base: Path) -> None:
