@@ -57,6 +57,7 @@ def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
         ),
         "several GPUs": setup.sharding != "none",
         "pairs (DPO)": setup.objective == "dpo",
+        "this optimizer": setup.optimizer not in ("adamw", "adamw_foreach"),
     }
     for kind, given in kinds.items():
         if given:

@@ -240,3 +240,4 @@ def test_the_traced_step_agrees_with_the_bill(kind: Any, adaptation: Adaptation)
     found = trace(config, adaptation, setup)
     bill = estimate(shape_from_config(config), adaptation, setup)
     assert bill.allocated == pytest.approx(found.allocated_bytes, rel=0.02)
+    assert "this optimizer" in found.doubt
