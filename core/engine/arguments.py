@@ -26,6 +26,7 @@ def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any
         max_grad_norm=training.clip,
         optim="adamw_torch_fused" if settings.device == "cuda" else "adamw_torch",
         bf16=settings.bf16,
+        tf32=True if settings.bf16 else None,  # for what autocast leaves in 32 bits; since Ampere
         use_cpu=settings.device == "cpu",
         seed=training.seed,
         data_seed=training.seed,
