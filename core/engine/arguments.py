@@ -31,6 +31,7 @@ def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any
         adam_epsilon=training.epsilon,
         neftune_noise_alpha=training.neftune,
         bf16=settings.bf16,
+        tf32=True if settings.bf16 else None,  # for what autocast leaves in 32 bits; since Ampere
         use_cpu=settings.device == "cpu",
         seed=training.seed,
         data_seed=training.seed,

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import AutoConfig, AutoModelForCausalLM, TrainerCallback
+from trl import SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from core.engine import attention
 from core.engine.attention import JOINED, implementation
+from core.engine.emit import Voice
+from core.engine.faults import Diverged
+from core.engine.quiet import Quiet
+from core.engine.run import _make_trainer, open_job, read_rows
+from core.engine.trainer import Trainer
+from core.engine.wishes import Wishes
+from core.places import starter
 from core.recipe import Recipe
 from core.rundir import RunDir
 from tests.engine.conftest import create, go, losses
@@ -36,8 +47,11 @@ FAMILIES = [
     ("mistral", WINDOW),
     ("gemma3_text", GEMMA),
 ]
-MORE = [("qwen2", {}), ("phi3", {}), ("olmo2", {}), ("smollm3", {}), ("granite", {}), ("phi", {}),
-        ("qwen3_moe", {"num_experts": 4, "moe_intermediate_size": 16})]  # fmt: skip
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+MORE = [
+    *((kind, {}) for kind in ("qwen2", "phi3", "olmo2", "smollm3", "granite", "phi")),
+    ("qwen3_moe", EXPERTS),
+]
 
 Kernel = Callable[..., Tensor]
 
@@ -186,6 +200,7 @@ def short(recipe: Recipe) -> Recipe:
     return recipe.edit("training.max_steps", 3).edit("data.heldout_share", 0)
 
 
+@pytest.mark.slow
 def test_a_run_without_padding_learns_the_same(
     tmp_path: Path, short: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,3 +210,78 @@ def test_a_run_without_padding_learns_the_same(
     _, usual, read = steps(tmp_path / "padded", short)
     assert found == pytest.approx(usual, rel=1e-5)
     assert tokens == read
+
+
+class Waits(TorchDispatchMode):  # type: ignore[misc]
+    """Counts how often Python asks a device for a number, outside of the model itself."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.found, self.inside = 0, False
+        model.register_forward_pre_hook(lambda *_: setattr(self, "inside", True))
+        model.register_forward_hook(lambda *_: setattr(self, "inside", False))
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.found += "_local_scalar_dense" in func.name() and not self.inside
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def trainer(tmp_path: Path, short: Recipe) -> Iterator[Any]:
+    """The engine's trainer, before its first step."""
+    run = create(tmp_path / "run", short)
+    with contextlib.closing(Voice(run)) as voice:
+        job = open_job(run, voice, Wishes(run, 0))
+        tokenizer, lesson = read_rows(job, starter())
+        yield _make_trainer(job, lesson.load(starter(), job.settings), tokenizer, lesson)
+
+
+def test_a_batch_is_computed_without_waiting(trainer: Any) -> None:
+    """The same loss as TRL's, which asks for its figures in every batch."""
+    trainer.model.train()
+    inputs = trainer.data_collator([trainer.train_dataset[at] for at in range(4)])
+    trained = (inputs["labels"][:, 1:] != -100).sum()
+    found = []
+    for kind in (Trainer, SFTTrainer):
+        with Waits(trainer.model) as waits:
+            loss = kind.compute_loss(trainer, trainer.model, inputs, num_items_in_batch=trained)
+        found.append((loss.item(), waits.found))
+    (ours, waited), (theirs, longer) = found
+    assert ours == theirs
+    assert waited == 0
+    assert longer > 0
+
+
+class Remember(TrainerCallback):  # type: ignore[misc]
+    """Keeps all weights as they are after each step."""
+
+    def __init__(self, model: Any, moments: list[dict[str, Tensor]]) -> None:
+        self._model, self._moments = model, moments
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Called once the optimizer is done."""
+        self._moments.append({n: p.detach().clone() for n, p in self._model.named_parameters()})
+
+
+def test_one_bad_batch_of_several_changes_no_weight(
+    trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The losses of a step are looked at together, right before the weights would change."""
+    usual = Quiet.compute_loss
+    calls: list[Tensor] = []
+
+    def once_broken(self: Any, *given: Any, **named: Any) -> Any:
+        calls.append(usual(self, *given, **named))
+        return calls[-1] * (math.inf if len(calls) == 3 else 1)
+
+    monkeypatch.setattr(Quiet, "compute_loss", once_broken)
+    moments: list[dict[str, Tensor]] = []
+    trainer.add_callback(Remember(trainer.model, moments))
+    with pytest.raises(Diverged, match="loss is not a finite number at step 2"):
+        trainer.train()
+    assert len(calls) == 4, "two batches for each of two steps"
+    assert len(moments) == 1, "the first step was taken, the second was not"
+    for name, weight in trainer.model.named_parameters():
+        assert weight.equal(moments[0][name]), name
