@@ -36,6 +36,8 @@ from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 LONG = "word " * 300
+LOSSES = get_args(DPO.model_fields["loss_type"].annotation)
+OFTEN = ["sigmoid", "ipo", "aot"]
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +162,12 @@ def test_better_answers_of_new_questions_are_preferred_afterwards(
     assert "Better answer: " in "\n".join(examples(story.before, story.after))
 
 
-def test_the_measured_loss_is_the_trained_one(tmp_path: Path, recipe: Recipe) -> None:
+@pytest.mark.parametrize(
+    "some", [OFTEN, pytest.param([k for k in LOSSES if k not in OFTEN], marks=pytest.mark.slow)]
+)
+def test_the_measured_loss_is_the_trained_one(
+    tmp_path: Path, recipe: Recipe, some: list[str]
+) -> None:
     """Ours on the held-out pairs against TRL's on the same pairs, when the two models differ."""
     trainer, lesson = ready(tmp_path / "run", recipe)
     generator = torch.Generator().manual_seed(0)
@@ -169,7 +176,7 @@ def test_the_measured_loss_is_the_trained_one(tmp_path: Path, recipe: Recipe) ->
             parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator)
     batch = trainer.data_collator([_columns(pair, 64) for pair in lesson.corpus.heldout])
     trainer.beta, trainer.label_smoothing = 0.3, 0.1
-    for loss_type in get_args(DPO.model_fields["loss_type"].annotation):
+    for loss_type in some:
         chosen = {"kind": "dpo", "loss_type": loss_type, "beta": 0.3, "label_smoothing": 0.1}
         lesson.recipe, trainer.loss_types = recipe.edit("objective", chosen), [loss_type]
         found = lesson.measure(trainer.model)
@@ -185,7 +192,7 @@ def test_the_measured_loss_is_the_trained_one(tmp_path: Path, recipe: Recipe) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss_type", get_args(DPO.model_fields["loss_type"].annotation))
+@pytest.mark.parametrize("loss_type", LOSSES)
 def test_every_loss_prefers_better_answers(tmp_path: Path, recipe: Recipe, loss_type: str) -> None:
     chosen = {"kind": "dpo", "loss_type": loss_type, "label_smoothing": 0.05}
     recipe = recipe.edit("objective", chosen).edit("training.max_steps", 8)
