@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -25,6 +25,7 @@ from core.engine.run import Job, _make_trainer, read_rows
 from core.engine.wishes import Wishes
 from core.errors import DataError
 from core.events import Event, Step
+from core.objectives import DPO
 from core.places import sample, starter
 from core.plan import Plan
 from core.recipe import Recipe, parse
@@ -35,6 +36,8 @@ from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 LONG = "word " * 300
+LOSSES = get_args(DPO.model_fields["loss_type"].annotation)
+OFTEN = ["sigmoid", "ipo", "aot"]
 
 
 @pytest.fixture(scope="session")
@@ -155,29 +158,51 @@ def test_better_answers_of_new_questions_are_preferred_afterwards(
     line = _line(story.evaluations[-1], story)
     assert f"better answer preferred {story.after.reward_accuracy:.0%}" in line
     told = [line[0] for line in _scores(story.before, story.after)]
-    assert told == ["", "held-out loss", "better answer preferred"]
+    assert told == ["", "held-out loss", "better answer preferred", "margin"]
     assert "Better answer: " in "\n".join(examples(story.before, story.after))
 
 
-@pytest.mark.parametrize("loss_type", ["sigmoid", "ipo", "hinge"])
+@pytest.mark.parametrize(
+    "some", [OFTEN, pytest.param([k for k in LOSSES if k not in OFTEN], marks=pytest.mark.slow)]
+)
 def test_the_measured_loss_is_the_trained_one(
-    tmp_path: Path, recipe: Recipe, loss_type: str
+    tmp_path: Path, recipe: Recipe, some: list[str]
 ) -> None:
     """Ours on the held-out pairs against TRL's on the same pairs, when the two models differ."""
-    recipe = recipe.edit("objective", {"kind": "dpo", "loss_type": loss_type, "beta": 0.3})
     trainer, lesson = ready(tmp_path / "run", recipe)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in trainer.model.named_parameters():
         if "lora_B" in name:
             parameter.data = 0.02 * torch.randn(parameter.shape, generator=generator)
-    found = lesson.measure(trainer.model)
     batch = trainer.data_collator([_columns(pair, 64) for pair in lesson.corpus.heldout])
-    with torch.no_grad():
-        theirs = trainer.compute_loss(trainer.model.eval(), batch)
-    assert found.loss == pytest.approx(theirs.item(), rel=1e-4)
+    trainer.beta, trainer.label_smoothing = 0.3, 0.1
+    for loss_type in some:
+        chosen = {"kind": "dpo", "loss_type": loss_type, "beta": 0.3, "label_smoothing": 0.1}
+        lesson.recipe, trainer.loss_types = recipe.edit("objective", chosen), [loss_type]
+        found = lesson.measure(trainer.model)
+        with torch.no_grad():
+            theirs = trainer.compute_loss(trainer.model.eval(), batch)
+        assert found.loss == pytest.approx(theirs.item(), rel=1e-4), loss_type
     preferred = trainer._metrics["eval"]["rewards/accuracies"]
-    assert [found.reward_accuracy] == pytest.approx(preferred)
-    assert 0 < preferred[0] < 1, "the test needs a model that differs from the reference"
+    assert [found.reward_accuracy] == pytest.approx(preferred[-1:])
+    assert 0 < preferred[-1] < 1, "the test needs a model that differs from the reference"
+    assert found.metrics["margin"] == pytest.approx(
+        trainer._metrics["eval"]["rewards/margins"][-1], rel=1e-4
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss_type", LOSSES)
+def test_every_loss_prefers_better_answers(tmp_path: Path, recipe: Recipe, loss_type: str) -> None:
+    chosen = {"kind": "dpo", "loss_type": loss_type, "label_smoothing": 0.05}
+    recipe = recipe.edit("objective", chosen).edit("training.max_steps", 8)
+    story = go(create(tmp_path / "run", recipe))
+    assert story.before is not None
+    assert story.after is not None
+    assert story.after.metrics["margin"] > 0.05
+    assert story.after.reward_accuracy is not None
+    assert story.after.reward_accuracy > 0.8
+    assert (story.after.loss or 0) < (story.before.loss or 0)
 
 
 def test_the_scored_tokens_are_the_shown_ones(tmp_path: Path, recipe: Recipe) -> None:
