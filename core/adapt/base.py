@@ -22,6 +22,8 @@ class Adaptation(Value):
     """Usual learning rate for models of a billion parameters and more, and its source."""
     trains_base: ClassVar[bool] = False
     """Whether weights of the model itself are trained: the result is a model, not an adapter."""
+    partly: ClassVar[bool] = False
+    """Whether only some weights of the model itself are trained, and the others stay as they are."""
     packs: ClassVar[bool] = True
     """Whether joined rows stay apart; methods that put tokens of their own before a row mix them
     up without a word."""
@@ -38,6 +40,14 @@ class Adaptation(Value):
     def trainable(self, model: ModelFacts) -> int:
         """How many numbers will be trained."""
         raise NotImplementedError
+
+    def reaches(self, model: ModelFacts) -> int:
+        """Layers that backward passes through, which therefore keep their activations."""
+        return model.layers
+
+    def trains_head(self, model: ModelFacts) -> bool:
+        """Whether the output layer gets gradients."""
+        return self.trains_base
 
     def adapts_experts(self, model: ModelFacts) -> bool:
         """Whether the experts of a mixture get adapters, which makes each as large as itself."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from core import models
 from core.draft import Settings
 from core.engine.attention import implementation
 from core.errors import HardwareError, ModelError
@@ -44,7 +45,7 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings) -> Any:
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
-    model = open_weights(folder, settings.device, _dtype(recipe, settings), quantisation)
+    model = open_weights(folder, settings.device, _dtype(folder, recipe, settings), quantisation)
     if quantisation is not None and settings.device == "cpu":
         _keep_gradients_right(model)
     return model
@@ -74,8 +75,11 @@ def open_weights(folder: Path, device: str, dtype: torch.dtype, quantisation: An
     return model
 
 
-def _dtype(recipe: Recipe, settings: Settings) -> torch.dtype:
+def _dtype(folder: Path, recipe: Recipe, settings: Settings) -> torch.dtype:
+    """Of a partly trained model also what stays frozen is saved, so it must not be rounded."""
     frozen = not recipe.adaptation.trains_base
+    if recipe.adaptation.partly:
+        frozen = models.look(folder).stored == "bf16"
     return torch.bfloat16 if settings.bf16 and frozen else torch.float32
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.adapt import Adaptation
+from core.adapt import Adaptation, Bottleneck
 from core.adapt.lora import ATTENTION
 from core.memory.experts import count_experts
 from core.memory.setup import Setup
@@ -56,7 +56,8 @@ class Counter:
         self.targets = {
             name: shape for name, shape in model.linear.items() if not only or name in ATTENTION
         }
-        if self.full:
+        self.bottleneck = adaptation if isinstance(adaptation, Bottleneck) else None
+        if self.full or self.bottleneck:
             self.targets = {}
 
     @property
@@ -118,6 +119,15 @@ class Counter:
         count = sum(_is_wide(name) == wide for name in self.targets)
         return self.width.low * self.rank * count
 
+    def bottlenecks(self) -> int:
+        """What each keeps: its input, the narrow result before and after its function."""
+        if self.bottleneck is None:
+            return 0
+        one = self.hidden * (self.width.copy or self.width.math) + 2 * self.bottleneck.size * (
+            self.width.low
+        )
+        return len(self.bottleneck.parts) * one
+
     def scores(self) -> int:
         """Whole bytes that grow with the square of the length: softmax of eager, mask as bias."""
         square = self.setup.rows * self.setup.length * self.setup.length
@@ -155,7 +165,7 @@ class Counter:
     def multiplying(self) -> int:
         """Whole bytes that backward of the feed-forward part adds to what it saved."""
         one = self.width.math * self.wide
-        if self.width.copy:
+        if self.width.copy and not self.bottleneck:
             kept = 3 * one + self.width.copy * self.wide * self.adapts("down_proj")
             residual = 8 if self.width.copy == 2 else 10
             return self.tokens * (max(14 * self.wide, 6 * one) - kept + residual * self.hidden)
@@ -203,7 +213,7 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
     experts = count_experts(model, adaptation, setup, width)
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
-    saved = count.tokens * (mix + wide) + count.scores() + experts.saved()
+    saved = count.tokens * (mix + wide + count.bottlenecks()) + count.scores() + experts.saved()
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()

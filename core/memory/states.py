@@ -48,8 +48,16 @@ def weights(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widt
     linear = linear_numbers(model)
     rest = (model.parameters - linear) * width.rest
     if not adaptation.quantised:
-        return linear * width.linear + rest
+        return linear * width.linear + rest - _kept_narrow(model, adaptation, setup)
     return round(linear / 2 + constants(model, adaptation, setup)) + rest
+
+
+def _kept_narrow(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
+    """Of a partly trained model only what is trained is raised to 32 bits, if it has 16 on disk."""
+    narrow = setup.cuda and setup.dtype != "fp32" and model.stored == "bf16"
+    if not (adaptation.partly and narrow and setup.engine == "trl"):
+        return 0
+    return 2 * (model.parameters - adaptation.trainable(model))
 
 
 def constants(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> float:

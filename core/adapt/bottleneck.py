@@ -1,0 +1,110 @@
+"""Bottleneck adapters: small networks behind the parts of each layer.
+
+Houlsby et al. 2019 (arXiv 1902.00751) put one behind attention and one behind feed-forward,
+Pfeiffer et al. 2020 (arXiv 2005.00247) one behind feed-forward alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from core.adapt.base import Adaptation
+from core.adapt.lora import QLora
+from core.errors import ModelError
+from core.models import ModelFacts
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from transformers import BitsAndBytesConfig
+
+PARTS = {"pfeiffer": ("mlp",), "houlsby": ("self_attn", "mlp")}
+"""The parts of a layer that get an adapter, by their names in Llama and its relatives."""
+OTHERWISE = ("GPT2", "GPTNeo", "GPTJ", "GPTBigCode", "Bloom", "Falcon", "Mpt", "OPT", "Mamba")
+"""Families whose layers call their parts by other names."""
+
+
+def teach_peft() -> None:
+    """Make the type known to PEFT, which must be done before one is made or loaded."""
+    from core.adapt import bottleneck_tuner
+
+    bottleneck_tuner.register()
+
+
+class Bottleneck(Adaptation):
+    """Adapters in series with the frozen parts of each layer."""
+
+    kind: Literal["bottleneck"] = "bottleneck"
+    title: ClassVar = "Bottleneck adapters"
+    summary: ClassVar = (
+        "Trains a small network behind each layer of the frozen model. It stays a part of its own: "
+        "it is not linear, so it cannot be merged into the weights and makes answering slower."
+    )
+    merges: ClassVar = False
+    learning_rate: ClassVar = (3e-4, "middle of the 3e-5 to 3e-3 of Houlsby et al. (1902.00751)")
+    size: int = Field(
+        64,
+        ge=1,
+        le=4096,
+        title="Size",
+        description="Width of the small networks. Higher learns more and uses more memory. Houlsby "
+        "et al. tried 8 to 256.",
+    )
+    placement: Literal["pfeiffer", "houlsby"] = Field(
+        "pfeiffer",
+        title="Placement",
+        description="pfeiffer: behind the feed-forward part of each layer; houlsby: behind "
+        "attention too, which doubles what is trained.",
+    )
+    activation: Literal["relu", "gelu", "silu"] = Field(
+        "relu", title="Activation", description="The function in the middle of the small networks."
+    )
+    storage: Literal["own", "nf4"] = Field(
+        "own",
+        title="Storage of the base",
+        description="own: the frozen model keeps its precision; nf4: it is stored in 4 bits, as "
+        "with QLoRA.",
+    )
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the base is stored in 4 bits."""
+        return self.storage == "nf4"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of a layer that get an adapter."""
+        return PARTS[self.placement]
+
+    def trainable(self, model: ModelFacts) -> int:
+        """Two matrices and two biases per adapter."""
+        one = 2 * model.hidden * self.size + self.size + model.hidden
+        return model.layers * len(self.parts) * one
+
+    def quantisation(self) -> BitsAndBytesConfig | None:
+        """4-bit NF4 storage, the same as QLoRA's."""
+        return QLora().quantisation() if self.quantised else None
+
+    def peft_config(self) -> PeftConfig:
+        """Settings of our own type of adapter, made known to PEFT."""
+        from core.adapt.bottleneck_tuner import BottleneckConfig
+
+        teach_peft()
+        return BottleneckConfig(
+            size=self.size,
+            activation=self.activation,
+            target_modules=rf".*\.layers\.\d+\.({'|'.join(self.parts)})",
+            task_type="CAUSAL_LM",
+        )
+
+    def prepare(self, model: Any) -> None:
+        """Refuse a model whose layers have other parts. Raises ModelError."""
+        layers = getattr(model.get_decoder(), "layers", None)
+        whole = layers and all(hasattr(layer, part) for layer in layers for part in self.parts)
+        if not whole:
+            raise ModelError(
+                f"{type(model).__name__} has no {' and '.join(self.parts)} in each of its layers, "
+                "behind which the adapters would go.",
+                hint="Choose LoRA, or a model such as Llama, Qwen, Mistral or Gemma.",
+            )
