@@ -23,7 +23,7 @@ class Adaptation(Value):
     trains_base: ClassVar[bool] = False
     """Whether weights of the model itself are trained: the result is a model, not an adapter."""
     partly: ClassVar[bool] = False
-    """Whether only some weights of the model itself are trained, and the others stay as they are."""
+    """Whether only some weights of the model itself are trained; the others stay as they are."""
     packs: ClassVar[bool] = True
     """Whether joined rows stay apart; methods that put tokens of their own before a row mix them
     up without a word."""

@@ -73,7 +73,8 @@ class Freeze(Adaptation):
     def prepare(self, model: Any) -> None:
         """Freeze all but the chosen parts. Raises ModelError when they are not found."""
         decoder = model.get_decoder()
-        layers, norm = getattr(decoder, "layers", None), getattr(decoder, "norm", None)
+        layers: Any = getattr(decoder, "layers", None)
+        norm: Any = getattr(decoder, "norm", None)
         if not layers or (self.norms and norm is None):
             raise ModelError(
                 f"The layers of {type(model).__name__} are not where they are looked for.",

@@ -65,7 +65,7 @@ def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
 
 def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Recorder:
     """What two steps allocate and free. Raises CoreError."""
-    _refuse_what_is_not_modelled(setup)
+    _refuse_what_is_not_modelled(adaptation, setup)
     recorder = Recorder(hidden=setup.cuda)
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
@@ -113,7 +113,7 @@ def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precisio
             steps.run()
 
 
-def _refuse_what_is_not_modelled(setup: Setup) -> None:
+def _refuse_what_is_not_modelled(adaptation: Adaptation, setup: Setup) -> None:
     wrong = {
         "only imitation and preference (SFT, DPO) can be traced": setup.objective not in METRICS,
         "TRL's DPO always has a fused output layer": setup.objective == "dpo"
@@ -124,6 +124,7 @@ def _refuse_what_is_not_modelled(setup: Setup) -> None:
         "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,
         "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
+        "a partly trained model can be traced on processors only": adaptation.partly and setup.cuda,
     }  # fmt: skip
     for what, given in wrong.items():
         if given:

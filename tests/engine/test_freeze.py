@@ -42,8 +42,9 @@ def small(folder: Path, kind: str, dtype: str = "float32") -> Any:
     """A small model of a family, its tables apart, saved in a folder."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    vocab = models.look(starter()).vocab
     config = AutoConfig.for_model(
-        kind, vocab_size=models.look(starter()).vocab, hidden_size=16, intermediate_size=24, num_hidden_layers=3,
+        kind, vocab_size=vocab, hidden_size=16, intermediate_size=24, num_hidden_layers=3,
         num_attention_heads=2, num_key_value_heads=1, head_dim=8, tie_word_embeddings=False,
         pad_token_id=0,
     )  # fmt: skip
@@ -102,8 +103,6 @@ def test_frozen_weights_are_never_rounded_on_the_way(
 
 @pytest.mark.slow
 def test_preferences_compare_with_the_model_as_it_was(tmp_path: Path, recipe: Recipe) -> None:
-    import json
-
     rows = [{"prompt": f"{n}?", "chosen": f"a {n}", "rejected": f"b {n}"} for n in range(12)]
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

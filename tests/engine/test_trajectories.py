@@ -17,7 +17,11 @@ from core.rundir import RunDir
 from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
-KINDS = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
+USUAL = ("lora", "qlora", "full")
+KINDS = [
+    pytest.param(kind, marks=() if kind in USUAL else pytest.mark.slow)
+    for kind in (adaptation.model_fields["kind"].default for adaptation in ADAPTATIONS)
+]
 
 
 def test_one_by_eight_equals_eight_by_one(tmp_path: Path, recipe: Recipe) -> None:
