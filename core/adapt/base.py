@@ -22,6 +22,8 @@ class Adaptation(Value):
     """Usual learning rate for models of a billion parameters and more, and its source."""
     trains_base: ClassVar[bool] = False
     """Whether weights of the model itself are trained: the result is a model, not an adapter."""
+    readme: ClassVar[str] = ""
+    """What is written beside an adapter that PEFT alone cannot load: how to load it."""
     partly: ClassVar[bool] = False
     """Whether only some weights of the model itself are trained; the others stay as they are."""
     packs: ClassVar[bool] = True

@@ -25,6 +25,24 @@ OTHERWISE = ("GPT2", "GPTNeo", "GPTJ", "GPTBigCode", "Bloom", "Falcon", "Mpt", "
 """Families whose layers call their parts by other names."""
 
 
+_README = """# Bottleneck adapter
+
+PEFT does not know this type of adapter; the package that trained it teaches PEFT to load it:
+
+```python
+from core.adapt.bottleneck import teach_peft
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+teach_peft()
+base = AutoModelForCausalLM.from_pretrained("folder of the base model")
+model = PeftModel.from_pretrained(base, "folder of this file")
+```
+
+It cannot be merged into the base model, because it is not linear.
+"""
+
+
 def teach_peft() -> None:
     """Make the type known to PEFT, which must be done before one is made or loaded."""
     from core.adapt import bottleneck_tuner
@@ -42,6 +60,7 @@ class Bottleneck(Adaptation):
         "it is not linear, so it cannot be merged into the weights and makes answering slower."
     )
     merges: ClassVar = False
+    readme: ClassVar = _README
     learning_rate: ClassVar = (3e-4, "middle of the 3e-5 to 3e-3 of Houlsby et al. (1902.00751)")
     size: int = Field(
         64,

@@ -62,6 +62,15 @@ def spoken(run: RunDir) -> torch.Tensor:
     return logits(open_voice(Speaker(name="it", model="", run=str(run.root))).model)
 
 
+def load_as_told(run: RunDir) -> Any:
+    """What the file beside the adapter says, done to the letter."""
+    code = (run.adapter / "README.md").read_text(encoding="utf-8").split("```")[1]
+    code = code.removeprefix("python").replace("folder of the base model", str(starter()))
+    names: dict[str, Any] = {}
+    exec(code.replace("folder of this file", str(run.adapter)), names)
+    return names["model"].float()
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
 def test_a_fresh_adapter_is_the_base_exactly_and_can_be_switched_off(activation: str) -> None:
     base = logits(open_weights(starter(), "cpu", torch.float32))
@@ -118,6 +127,7 @@ def test_it_learns_and_only_adapters_are_saved(tmp_path: Path, recipe: Recipe) -
     assert names
     assert all("bottleneck_" in name for name in names)
     assert json.loads((run.adapter / "adapter_config.json").read_text())["size"] == 16
+    assert torch.equal(logits(load_as_told(run)), spoken(run))
     assert not torch.equal(spoken(run), logits(open_weights(starter(), "cpu", torch.float32)))
 
 
