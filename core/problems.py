@@ -77,7 +77,7 @@ def _device(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
     if recipe.adaptation.quantised and not has_bitsandbytes():
         yield blocker(
             "adaptation",
-            "QLoRA needs the package bitsandbytes, which is not installed.",
+            "A base stored in 4 bits needs the package bitsandbytes, which is not installed.",
             Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA"),
         )
 

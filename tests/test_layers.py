@@ -74,6 +74,8 @@ ENGINE_BELOW = RANK["launch"]
 """The engine stands beside launch: it may use whatever stands below it."""
 LAZY = {"adapt", "objectives"}
 """May import heavy libraries inside functions, which only the engine calls."""
+TUNERS = {"core.adapt.bottleneck_tuner"}
+"""Heavy as a whole: classes made of the libraries' own, imported by those functions alone."""
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -147,10 +149,13 @@ def _core_faults(module: str, found: Import) -> Iterator[str]:
     own = layer(module)
     if found.top == "gui" or found.top in QT:
         yield f"imports {found.name}: core knows no window"
-    if found.top in HEAVY and own != "engine" and not (found.lazy and own in LAZY):
+    lazily = found.lazy and own in LAZY
+    if found.top in HEAVY and own != "engine" and module not in TUNERS and not lazily:
         yield f"imports {found.name}: only core.engine loads the training libraries"
     if found.top in LARGE and not (found.lazy and own in READS_LARGE):
         yield f"imports {found.name}: only core.reading and core.doctor do, when they need it"
+    if any(f"{found.name}.".startswith(f"{tuner}.") for tuner in TUNERS) and not lazily:
+        yield f"imports {found.name}: it loads the training libraries"
     if found.top == "core":
         yield from _order_faults(own, layer(found.name))
 
@@ -186,6 +191,9 @@ def test_every_module_of_core_has_a_place() -> None:
         ("core.plan", "match 1:\n    case 1:\n        import peft"),
         ("core.adapt.lora", "from peft import LoraConfig"),
         ("core.adapt.lora", "class A:\n    import peft"),
+        ("core.adapt.bottleneck", "from core.adapt.bottleneck_tuner import register"),
+        ("core.adapt.bottleneck", "from core.adapt import bottleneck_tuner"),
+        ("core.cli", "def f():\n    from core.adapt import bottleneck_tuner"),
         ("core.plan", "def f():\n    import pyarrow"),
         ("core.reading.columnar", "import pyarrow"),
         ("gui.session", "def f():\n    import openpyxl"),
@@ -235,7 +243,7 @@ def test_packaging_stays_a_plain_folder() -> None:
 
 def test_light_modules_load_nothing_heavy() -> None:
     core = [name for name, _ in modules() if name.startswith("core") and layer(name) != "engine"]
-    loaded = _loaded_after([name for name in core if name != "core.__main__"])
+    loaded = _loaded_after([n for n in core if n not in {"core.__main__", *TUNERS}])
     assert loaded & (HEAVY | LARGE | QT) == set()
 
 

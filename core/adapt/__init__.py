@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from core.adapt.adalora import AdaLora
 from core.adapt.base import Adaptation
+from core.adapt.bottleneck import Bottleneck
+from core.adapt.freeze import Freeze
 from core.adapt.full import Full
 from core.adapt.ia3 import IA3
 from core.adapt.lora import Lora, QLora
@@ -16,7 +18,7 @@ from core.adapt.vera import Vera
 
 ADAPTATIONS: tuple[type[Adaptation], ...] = (
     Lora, QLora, Full, AdaLora, LoHa, LoKr, Vera, OFT, BOFT, IA3, PrefixTuning, PTuning2, PTuning,
-    PromptTuning,
+    PromptTuning, Bottleneck, Freeze,
 )  # fmt: skip
 
 
@@ -32,4 +34,6 @@ def carried_over(now: Adaptation, kind: type[Adaptation]) -> dict[str, Any]:
     return kept | {"kind": kind.model_fields["kind"].default}
 
 
-__all__ = ["ADAPTATIONS", "Adaptation", "Full", "Lora", "QLora", "carried_over"]
+__all__ = [
+    "ADAPTATIONS", "Adaptation", "Bottleneck", "Freeze", "Full", "Lora", "QLora", "carried_over",
+]  # fmt: skip

@@ -25,6 +25,10 @@ class Adaptation(Value):
     """Usual learning rate for models of a billion parameters and more, and its source."""
     trains_base: ClassVar[bool] = False
     """Whether weights of the model itself are trained: the result is a model, not an adapter."""
+    readme: ClassVar[str] = ""
+    """What is written beside an adapter that PEFT alone cannot load: how to load it."""
+    partly: ClassVar[bool] = False
+    """Whether only some weights of the model itself are trained; the others stay as they are."""
     packs: ClassVar[bool] = True
     """Whether joined rows stay apart; methods that put tokens of their own before a row mix them
     up without a word."""
@@ -82,6 +86,14 @@ class Adaptation(Value):
     def frozen(self, model: ModelFacts) -> int:
         """Numbers the adapter adds that are never trained."""
         return 0
+
+    def reaches(self, model: ModelFacts) -> int:
+        """Layers that backward passes through, which therefore keep their activations."""
+        return model.layers
+
+    def trains_head(self, model: ModelFacts) -> bool:
+        """Whether the output layer gets gradients."""
+        return self.trains_base
 
     def adapts_experts(self, model: ModelFacts) -> bool:
         """Whether the experts of a mixture get adapters, which makes each as large as itself."""

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from core import models
 from core.draft import Settings
 from core.engine.attention import implementation
 from core.errors import HardwareError, ModelError
@@ -53,7 +54,8 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings, *, scores: bool
             "The plan asks for an NVIDIA GPU, and torch cannot use one here.",
             hint="Install the CUDA build of torch, or set training.device to cpu.",
         )
-    dtype, joined = _dtype(recipe, settings), settings.packing or settings.padding_free
+    dtype = _dtype(folder, recipe, settings)
+    joined = settings.packing or settings.padding_free
     model = open_weights(folder, settings.device, dtype, quantisation, scores=scores, joined=joined)
     if quantisation is not None and settings.device == "cpu":
         _keep_gradients_right(model)
@@ -99,8 +101,11 @@ def open_weights(
     return model
 
 
-def _dtype(recipe: Recipe, settings: Settings) -> torch.dtype:
+def _dtype(folder: Path, recipe: Recipe, settings: Settings) -> torch.dtype:
+    """Of a partly trained model also what stays frozen is saved, so it must not be rounded."""
     frozen = not recipe.adaptation.trains_base
+    if recipe.adaptation.partly:
+        frozen = models.look(folder).stored == "bf16"
     return torch.bfloat16 if settings.bf16 and frozen else torch.float32
 
 

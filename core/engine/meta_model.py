@@ -129,6 +129,7 @@ def adapt(model: Any, adaptation: Adaptation, setup: Setup, recorder: Recorder) 
     if setup.kbit_prepare:
         _raise_to_32_bits(model, recorder)
         recorder.empty_cache()
+    adaptation.prepare(model)
     config = adaptation.peft_config()
     if config is None:
         return model

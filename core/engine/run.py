@@ -280,6 +280,8 @@ def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str
             _round_as_stored(trainer.model, models.look(models.resolve(job.recipe.model)).stored)
         trainer.model.save_pretrained(aside, safe_serialization=True)
         (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form
+        if readme := job.recipe.adaptation.readme:
+            (aside / "README.md").write_text(readme, encoding="utf-8")
         tokenizer.save_pretrained(aside)
         if (
             job.recipe.data.template

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from core import durable, models
+from core.adapt.bottleneck import teach_peft
 from core.answering import Answer, Answers, Prompt, Request, Sampling, Speaker
 from core.engine import score
 from core.engine.encode import question
@@ -210,6 +211,7 @@ def _trained(run: RunDir) -> Voice:
         return Voice(open_weights(result, device, stored), load_tokenizer(result))
     from peft import PeftModel  # slow to load, and not always needed
 
+    teach_peft()
     folder, quantised = models.resolve(recipe.model), recipe.adaptation.quantisation()
     base = open_weights(folder, device, dtype, quantised)
     return Voice(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))

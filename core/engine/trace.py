@@ -66,7 +66,7 @@ def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
 
 def record(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Recorder:
     """What two steps allocate and free. Raises CoreError."""
-    _refuse_what_is_not_modelled(setup)
+    _refuse_what_is_not_modelled(adaptation, setup)
     recorder = Recorder(hidden=setup.cuda)
     routing = Routing(setup.attention, _autocast_dtype(setup), cuda=setup.cuda)
     model = build(read_configuration(config), adaptation, setup)
@@ -114,7 +114,7 @@ def take_steps(model: Any, setup: Setup, recorder: Recorder, precision: Precisio
             steps.run()
 
 
-def _refuse_what_is_not_modelled(setup: Setup) -> None:
+def _refuse_what_is_not_modelled(adaptation: Adaptation, setup: Setup) -> None:
     wrong = {
         "only imitation and preference (SFT, DPO) can be traced": setup.objective not in METRICS,
         "TRL's DPO always has a fused output layer": setup.objective == "dpo"
@@ -126,6 +126,7 @@ def _refuse_what_is_not_modelled(setup: Setup) -> None:
         "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
         "Muon on several GPUs cannot be traced": setup.optimizer == "muon" and setup.gpus > 1,
+        "a partly trained model can be traced on processors only": adaptation.partly and setup.cuda,
     }  # fmt: skip
     for what, given in wrong.items():
         if given:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from core.adapt import Adaptation
+from core.adapt import Adaptation, Bottleneck, Freeze
 from core.memory.bill import DRIVER, Bill, Item, Phase
 from core.memory.goals import GOALS, Goal, both, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
@@ -68,6 +68,10 @@ class Step:
     setup: Setup
     width: Widths
     full: bool
+    head: bool
+    """Whether the output layer has gradients."""
+    depth: int
+    """Layers that backward passes through."""
     share: Share
     layer: Layer
     loss: Loss
@@ -77,7 +81,7 @@ class Step:
     @property
     def towers(self) -> int:
         """Layers whose activations wait for backward, of all models that are trained."""
-        return self.model.layers * (1 + self.goal.critic)
+        return self.depth * (1 + self.goal.critic)
 
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
@@ -170,19 +174,19 @@ class Step:
 
     def _head(self) -> int:
         """The gradient of the output layer, the first to be there."""
-        trained = self.full and not self.goal.scores
+        trained = self.head and not self.goal.scores
         return min(self._table(), self.share.states.gradients) if trained else 0
 
     def _ends(self) -> int:
         """Gradients that are not there yet when the first layer is differentiated."""
-        table = 0 if self.model.tied or not self.full else self._table()
-        divisor = max(1, self.model.layers)
+        table = 0 if self.model.tied or not self.head else self._table()
+        divisor = max(1, self.depth)
         gradients = self.share.states.gradients
         return min(gradients, table + (gradients - table) // divisor)
 
     def _embedding(self) -> int:
         """A tied table gets a second gradient, from its lookups; their sum is a third."""
-        return 2 * self._table() if self.full and self.model.tied else 0
+        return 2 * self._table() if self.head and self.model.tied else 0
 
 
 def estimate(
@@ -229,9 +233,11 @@ def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
         setup=read,
         width=width,
         full=full,
+        head=adaptation.trains_head(trained),
+        depth=adaptation.reaches(trained),
         share=share(states, trained, adaptation, read, width),
         layer=count_layer(trained, adaptation, read, width),
-        loss=_count_loss(goal, trained, read, width, full=full),
+        loss=_count_loss(goal, trained, read, width, full=adaptation.trains_head(trained)),
         frozen=frozen(goal, model, setup, width, full=full),
         answers=rollout(goal, model, setup, width),
     )
@@ -268,7 +274,13 @@ def _items(
 
 
 def _stored(step: Step, adaptation: Adaptation) -> str:
-    format = "trained" if step.full else STORED[adaptation.stored]
+    format = (
+        "partly trained"
+        if adaptation.partly
+        else "trained"
+        if step.full
+        else STORED[adaptation.stored]
+    )
     if adaptation.quantised and step.model.experts:
         format += f", experts stay in {8 * step.width.rest} bits"
     return f"{format}, policy and value model" if step.goal.critic else format
@@ -298,5 +310,7 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
         yield UNSURE, "ZeRO and offloading were compared with neither traces nor measurements"
     elif setup.sharding != "none":
         yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
+    if isinstance(adaptation, Bottleneck | Freeze):
+        yield UNSURE, "this method was compared with neither traces nor measurements"
     if setup.objective not in CHECKED:
         yield UNSURE, "this objective was compared with neither traces nor measurements"

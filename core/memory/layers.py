@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.adapt import Adaptation
+from core.adapt import Adaptation, Bottleneck
 from core.adapt.targets import ATTENTION
 from core.memory.experts import count_experts
 from core.memory.setup import Setup
@@ -53,6 +53,7 @@ class Counter:
         self.keys = model.kv_heads * model.head_dim
         self.wide = _dense_width(model)
         self.targets = adaptation.adapted(model)
+        self.bottleneck = adaptation if isinstance(adaptation, Bottleneck) else None
 
     @property
     def tokens(self) -> int:
@@ -113,6 +114,15 @@ class Counter:
         count = sum(_is_wide(name) == wide for name in self.targets)
         return self.width.low * self.rank * count
 
+    def bottlenecks(self) -> int:
+        """What each keeps: its input, the narrow result before and after its function."""
+        if self.bottleneck is None:
+            return 0
+        one = self.hidden * (self.width.copy or self.width.math) + 2 * self.bottleneck.size * (
+            self.width.low
+        )
+        return len(self.bottleneck.parts) * one
+
     def scores(self) -> int:
         """Whole bytes that grow with the square of the length: softmax of eager, mask as bias."""
         square = self.setup.rows * self.setup.length * self.setup.length
@@ -150,7 +160,7 @@ class Counter:
     def multiplying(self) -> int:
         """Whole bytes that backward of the feed-forward part adds to what it saved."""
         one = self.width.math * self.wide
-        if self.width.copy:
+        if self.width.copy and not self.bottleneck:
             kept = 3 * one + self.width.copy * self.wide * self.adapts("down_proj")
             residual = 8 if self.width.copy == 2 else 10
             return self.tokens * (max(14 * self.wide, 6 * one) - kept + residual * self.hidden)
@@ -198,8 +208,8 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
     experts = count_experts(model, adaptation, setup, width)
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
-    saved = count.tokens * (mix + wide) + count.scores() + experts.saved()
-    saved += 4 * adaptation.kept(model, count.tokens)
+    mix_wide = count.tokens * (mix + wide + count.bottlenecks())
+    saved = mix_wide + count.scores() + experts.saved() + 4 * adaptation.kept(model, count.tokens)
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()

@@ -54,9 +54,17 @@ def weights(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: Widt
     linear = linear_numbers(model)
     rest = (model.parameters - linear) * width.rest
     if not adaptation.quantised:
-        return linear * width.linear + rest
+        return linear * width.linear + rest - _kept_narrow(model, adaptation, setup)
     packed = linear if adaptation.stored == "int8" else linear / 2
     return round(packed + constants(model, adaptation, setup)) + rest
+
+
+def _kept_narrow(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> int:
+    """Of a partly trained model only what is trained is raised to 32 bits, if it has 16 on disk."""
+    narrow = setup.cuda and setup.dtype != "fp32" and model.stored == "bf16"
+    if not (adaptation.partly and narrow and setup.engine == "trl"):
+        return 0
+    return 2 * (model.parameters - adaptation.trainable(model))
 
 
 def constants(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.adapt import Bottleneck, Freeze
 from core.adapt.adalora import AdaLora
+from core.adapt.bottleneck import OTHERWISE
 from core.adapt.ia3 import IA3
 from core.adapt.lora import Lora
 from core.adapt.rotations import Rotation
@@ -29,6 +31,7 @@ def of_adaptation(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
         yield from _of_layers(recipe, facts.model)
         yield from _of_blocks(recipe, facts.model)
         yield from _of_context(recipe, facts.model, plan)
+        yield from _of_parts(recipe, facts.model)
 
 
 def _of_training(recipe: Recipe) -> Iterator[Problem]:
@@ -139,6 +142,21 @@ def _of_context(recipe: Recipe, model: ModelFacts, plan: Draft) -> Iterator[Prob
         )
         fix = Edit(path="training.max_length", value=room, label=f"Cut rows at {room:,} tokens")
         yield blocker("training.max_length", text, fix if room >= 16 else None)
+
+
+def _of_parts(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
+    """Parts of a layer that are called otherwise, and tables that are one."""
+    chosen = recipe.adaptation
+    if isinstance(chosen, Bottleneck) and model.architecture.startswith(OTHERWISE):
+        text = f"Bottleneck adapters do not know the parts of {model.architecture}."
+        yield blocker("adaptation", text, _LORA)
+    if isinstance(chosen, Freeze) and model.tied and chosen.head != chosen.embeddings:
+        named, other = ("head", "embeddings") if chosen.head else ("embeddings", "head")
+        yield warning(
+            f"adaptation.{named}",
+            "Embeddings and output layer of this model are the same weights: both are trained.",
+            Edit(path=f"adaptation.{other}", value=True, label="Say so in the recipe"),
+        )
 
 
 _LORA = Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA")

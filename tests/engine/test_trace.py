@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from core import cli, launch
-from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
+from core.adapt import ADAPTATIONS, Adaptation, Freeze, Full, Lora, QLora
 from core.adapt.lora import STACKED
 from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
@@ -67,7 +67,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.mark.parametrize("checkpointing", ["off", "on"])
-@pytest.mark.parametrize("kind", ADAPTATIONS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if kind in (Lora, QLora, Full) else pytest.mark.slow)
+        for kind in ADAPTATIONS
+    ],
+)
 def test_a_traced_step_is_a_real_step(
     tmp_path: Path, recipe: Recipe, measured: Recorder, kind: type[Adaptation], checkpointing: str
 ) -> None:
@@ -84,6 +90,13 @@ def test_a_traced_step_is_a_real_step(
     traced = trace(config, recipe.adaptation, setup).tensor_bytes
     ahead = 2 * 3 * ROWS * LENGTH * 8
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
+
+
+def test_a_partly_trained_model_is_not_traced_for_a_gpu() -> None:
+    """Which of its weights have 16 bits depends on the files."""
+    config = json.loads((starter() / "config.json").read_text())
+    with pytest.raises(CoreError, match="partly trained"):
+        trace(config, Freeze(), Setup(rows=1, length=8))
 
 
 @pytest.mark.parametrize(("adaptation", "checkpointing"), [(Lora(), "on"), (Full(), "on")])

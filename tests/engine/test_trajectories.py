@@ -17,7 +17,11 @@ from core.rundir import RunDir
 from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
-KINDS = [kind.model_fields["kind"].default for kind in ADAPTATIONS]
+USUAL = ("lora", "qlora", "full")
+KINDS = [
+    pytest.param(kind, marks=() if kind in USUAL else pytest.mark.slow)
+    for kind in (adaptation.model_fields["kind"].default for adaptation in ADAPTATIONS)
+]
 
 
 def test_one_by_eight_equals_eight_by_one(tmp_path: Path, recipe: Recipe) -> None:
@@ -39,7 +43,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     tmp_path: Path, recipe: Recipe, kind: str
 ) -> None:
     chosen: dict[str, object] = {"kind": kind}
-    if kind != "full":
+    if kind in ("lora", "qlora"):
         chosen["dropout"] = 0.1  # so that a lost random state would show
     recipe = recipe.edit("adaptation", chosen)
     whole = create(tmp_path / "whole", recipe)
