@@ -41,6 +41,12 @@ METRICS = (
         "lower",
         "Among how many equally likely tokens the model is torn, on the held-out rows.",
     ),
+    Metric(
+        "kl_per_token",
+        "Distance per token",
+        "",
+        "Mean over generated tokens of the estimated distance to the untrained model, in nats.",
+    ),
     Metric("entropy", "Entropy", "", "Uncertainty over the next token, in nats."),
     Metric("value_loss", "Value loss", "lower", "Error of the value model, half its square."),
     Metric("length", "Answer length", "", "Mean tokens of a generated answer."),

@@ -10,6 +10,14 @@ from transformers import TrainerCallback
 from core.engine.emit import Voice, memory_now
 from core.events import Step
 
+FIGURES = {
+    "reward": "reward",
+    "kl": "kl_per_token",
+    "entropy": "entropy",
+    "completions/mean_length": "length",
+}
+"""What TRL calls the figures of core.metrics."""
+
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
     """Tells every step; time counts only while a step is being computed."""
@@ -31,7 +39,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             return
         spent = time.perf_counter() - self._begun
         self._seconds += spent
-        tokens = int(logs.get("num_tokens", 0))
+        tokens = int(logs.get("num_tokens", self._tokens))  # steps may share what was generated
         self._voice.say(
             Step(
                 step=state.global_step,
@@ -44,6 +52,18 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 tokens_per_second=(tokens - self._tokens) / max(spent, 1e-9),
                 seconds=self._seconds,
                 memory=memory_now(),
+                metrics=figures(logs),
             )
         )
         self._tokens = tokens
+
+
+def figures(logs: dict[str, Any]) -> dict[str, float]:
+    """What the logs of a step say beside the loss, each reward's own mean included."""
+    known = {ours: logs[theirs] for theirs, ours in FIGURES.items() if theirs in logs}
+    each = {
+        f"reward/{name.split('/')[1]}": value
+        for name, value in logs.items()
+        if name.startswith("rewards/") and name.endswith("/mean")
+    }
+    return {name: float(value) for name, value in (known | each).items() if value is not None}
