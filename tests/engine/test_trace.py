@@ -67,7 +67,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.mark.parametrize("checkpointing", ["off", "on"])
-@pytest.mark.parametrize("kind", ADAPTATIONS)
+@pytest.mark.parametrize("kind", [kind for kind in ADAPTATIONS if kind().traced])
 def test_a_traced_step_is_a_real_step(
     tmp_path: Path, recipe: Recipe, measured: Recorder, kind: type[Adaptation], checkpointing: str
 ) -> None:
