@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from core import models
-from core.adapt import ADAPTATIONS, Adaptation
+from core.adapt import ADAPTATIONS, Adaptation, QLora
+from core.engine.meta_model import adapt, build, read_configuration
+from core.engine.recorder import Recorder
 from core.engine.run import build_trainer
+from core.engine.trace import trace
+from core.errors import CoreError
 from core.events import Warned
 from core.history import History
+from core.memory import Setup
 from core.places import starter
 from core.recipe import Recipe
 from core.rundir import RunDir
@@ -22,6 +29,9 @@ from tests.engine.conftest import create, go, losses
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 ADAPTERS = [kind for kind in ADAPTATIONS if not kind.trains_base]
+SHAPES = Path(__file__).resolve().parents[1] / "data" / "memory" / "shapes"
+REFUSED = ("boft",)
+"""Kinds whose library reads numbers that a traced model does not have."""
 IDS = torch.arange(20, 60)[None]
 
 
@@ -135,5 +145,120 @@ def test_it_learns_and_is_loaded_again(
     check(tmp_path, short(recipe, chosen), monkeypatch)
 
 
-def test_facts_are_those_of_the_starter() -> None:
-    assert models.look(starter()).linear
+@pytest.mark.parametrize(
+    "chosen", [{"kind": "adalora"}, {"kind": "p-tuning-v2"}, {"kind": "qlora", "storage": "int8"}],
+    ids=lambda c: c["kind"],
+)  # fmt: skip
+def test_one_of_each_sort_learns(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, chosen: dict[str, Any]
+) -> None:
+    check(tmp_path, short(recipe, chosen), monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in ADAPTERS if kind.merges], ids=name)
+@pytest.mark.parametrize("stored", ["own", "quantised"])
+def test_merged_equals_adapter(
+    tmp_path: Path, recipe: Recipe, kind: type[Adaptation], stored: str
+) -> None:
+    """Over a quantised base: merged into its weights as they are used, in 32 bits."""
+    found = bases(kind)
+    own = [case for case in found if case.get("base", case.get("storage", "own")) == "own"]
+    chosen = own if stored == "own" else [case for case in found if case not in own]
+    for number, case in enumerate(chosen):
+        run = create(tmp_path / str(number), made := short(recipe, case, 3))
+        go(run)
+        base = fresh(made)
+        if made.adaptation.quantised:
+            base = base.dequantize().float()
+        model = PeftModel.from_pretrained(base, run.adapter).eval()
+        beside = logits(model)
+        merged = logits(model.merge_and_unload().eval())
+        torch.testing.assert_close(merged, beside, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in ADAPTERS if not kind.merges], ids=name)
+def test_what_does_not_merge_is_refused_by_the_library(
+    tmp_path: Path, recipe: Recipe, kind: type[Adaptation]
+) -> None:
+    run = create(tmp_path / "run", made := short(recipe, {"kind": name(kind)}, 2))
+    go(run)
+    model = PeftModel.from_pretrained(fresh(made), run.adapter)
+    with pytest.raises(AttributeError):
+        model.merge_and_unload()
+
+
+def ranks(run: RunDir) -> int:
+    """Ranks that are left in an AdaLoRA artefact."""
+    weights = load_file(run.adapter / "adapter_model.safetensors")
+    return sum(int(weight.count_nonzero()) for name, weight in weights.items() if "lora_E" in name)
+
+
+@pytest.mark.slow
+def test_adalora_ends_with_the_ranks_it_was_given(tmp_path: Path, recipe: Recipe) -> None:
+    made = recipe.edit("adaptation", {"kind": "adalora", "rank": 2, "initial_rank": 6})
+    run = create(tmp_path / "run", made)
+    go(run)
+    layers = 4 * 7
+    assert ranks(run) == 2 * layers
+
+
+@pytest.mark.slow
+def test_adalora_keeps_directions_apart_and_tells_the_loss_of_the_rows(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    found = {}
+    for weight in (0.0, 10.0):
+        made = recipe.edit("adaptation", {"kind": "adalora", "orthogonality": weight})
+        run = create(tmp_path / str(weight), made.edit("training.max_steps", 4))
+        found[weight] = go(run).steps
+    first = [steps[0] for steps in found.values()]
+    assert first[0].loss == first[1].loss, "the penalty is not in the loss that is told"
+    assert first[0].grad_norm != first[1].grad_norm, "it moves weights"
+
+
+def test_formulas_count_what_the_library_trains() -> None:
+    count_all("starter")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["llama-3.2-3b", "qwen2.5-0.5b", "smollm2-135m"])
+def test_formulas_count_what_the_library_trains_in_large_models(shape: str) -> None:
+    count_all(shape)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ADAPTERS, ids=name)
+@pytest.mark.parametrize("cuda", [True, False])
+def test_a_step_is_traced_or_refused_with_a_reason(kind: type[Adaptation], cuda: bool) -> None:
+    config = json.loads((starter() / "config.json").read_text())
+    setup = Setup(cuda=cuda, dtype="bf16" if cuda else "fp32", length=64)
+    try:
+        found = trace(config, kind(), setup)
+    except CoreError as error:
+        assert name(kind) in REFUSED
+        assert error.hint
+    else:
+        assert found.allocated_bytes > 4 * kind().trainable(models.look(starter()))
+
+
+def test_eight_bits_are_not_traced() -> None:
+    config = json.loads((starter() / "config.json").read_text())
+    with pytest.raises(CoreError, match="8 bits"):
+        trace(config, QLora(storage="int8"), Setup())
+
+
+def count_all(shape: str) -> None:
+    """On tensors without numbers; BOFT reads some, so it is counted in real runs."""
+    path = starter() / "config.json" if shape == "starter" else SHAPES / f"{shape}.json"
+    facts, config = models.shape_from_config(path), read_configuration(json.loads(path.read_text()))
+    setup = Setup(cuda=False, dtype="fp32")
+    for kind in ADAPTERS:
+        for case in CASES + VARIANTS:
+            chosen = kind.model_validate(case) if case["kind"] == name(kind) else None
+            if chosen is None or chosen.stored != "own" or case["kind"] == "boft":
+                continue
+            model = adapt(build(config, chosen, setup), chosen, setup, Recorder(hidden=False))
+            real = sum(w.numel() for w in model.parameters() if w.requires_grad)
+            assert real == chosen.trainable(facts), case

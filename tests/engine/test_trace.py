@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from core import cli, launch
-from core.adapt import ADAPTATIONS, Adaptation, Freeze, Full, Lora, QLora
+from core.adapt import ADAPTATIONS, Adaptation, Bottleneck, Freeze, Full, Lora, QLora
 from core.adapt.lora import STACKED
 from core.engine.imitate import Imitate
 from core.engine.meta_model import adapt, build, load, read_configuration
@@ -70,8 +70,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=() if kind in (Lora, QLora, Full) else pytest.mark.slow)
+        pytest.param(kind, marks=() if kind().traced else pytest.mark.slow)
         for kind in ADAPTATIONS
+        if kind().traced or kind in (Bottleneck, Freeze)
     ],
 )
 def test_a_traced_step_is_a_real_step(
