@@ -84,8 +84,9 @@ class Notes:
         self._steps += 1
 
     def statistics(self, known: dict[str, Any]) -> None:
-        """Figures of every step, after the last."""
-        self._keep("", {name: known[name].flatten() for name in STATISTICS})
+        """Figures of every step, after the last; the trainer leaves room for more than it takes."""
+        taken = known["gradient_accumulation_idx"]
+        self._keep("", {name: known[name][:, :, :taken].flatten() for name in STATISTICS})
 
     def _keep(self, prefix: str, known: dict[str, Any], names: tuple[str, ...] = ()) -> None:
         for name in names or tuple(known):
