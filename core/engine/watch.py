@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from core.engine.emit import Voice, memory_now
 from core.events import Step
+from core.metrics import KNOWN
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -44,6 +45,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 tokens_per_second=(tokens - self._tokens) / max(spent, 1e-9),
                 seconds=self._seconds,
                 memory=memory_now(),
+                metrics={name: value for name, value in logs.items() if name in KNOWN},
             )
         )
         self._tokens = tokens

@@ -27,6 +27,11 @@ class Objective(Value):
     """Whether the library calls its trainer stable; an experimental one is labelled so."""
 
     @property
+    def repeats(self) -> int:
+        """Steps that learn from the same rows before others come."""
+        return 1
+
+    @property
     def packs(self) -> bool:
         """Whether short rows are joined to full sequences."""
         return False
