@@ -128,15 +128,18 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         number, step = divmod(self.state.global_step, self.objective.steps)
         part = self._calls % self.args.gradient_accumulation_steps
         self._calls += 1
-        if part == 0 and (step == 0 or self.rollout is None):
-            self._roll(filled(batch["rows"], self._size), number)
+        if part == 0:
+            self.head.zero_grad()  # the library forgets gradients of the model only
+            if step == 0 or self.rollout is None:
+                self._roll(filled(batch["rows"], self._size), number)
         assert self.rollout is not None
         turn, portion = divmod(step, self.objective.minibatches)
         order = torch.tensor(shuffled(self._size, self.args.seed, number, turn))
         chosen = order.chunk(self.objective.minibatches)[portion]
         self._tokens = int(self.rollout.lengths[chosen].sum())
         size = self.args.per_device_train_batch_size
-        return self.rollout.rows(chosen[part * size : (part + 1) * size])
+        mine: Rollout = self.rollout.rows(chosen[part * size : (part + 1) * size])
+        return mine
 
     def _roll(self, rows: Sequence[dict[str, Any]], number: int) -> None:
         """Answer the questions, reward the answers and judge each of their tokens."""
