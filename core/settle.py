@@ -166,10 +166,11 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
     if recipe.objective.packs:
         return {"rows": 1, "length": batch * length, "padded": True}
     ragged = batch > 1 or recipe.objective.kind == "dpo"
+    more = recipe.objective.writes
     if facts.data is None:
-        return {"padded": ragged}
+        return {"length": length + more, "padded": ragged}
     longest = max(1, tokens(recipe, facts, length).longest)
-    return {"length": min(length, longest), "padded": ragged}
+    return {"length": min(length, longest) + more, "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

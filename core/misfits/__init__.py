@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from core.draft import Draft, Facts
 from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
+from core.misfits.ppo import of_ppo
 from core.recipe import Recipe
 
-MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (of_adaptation,)
+MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (of_adaptation, of_ppo)
 
 
 def misfits(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:

@@ -32,6 +32,11 @@ class Objective(Value):
         return 1
 
     @property
+    def writes(self) -> int:
+        """Tokens of the longest answer that a step generates; 0 where none does."""
+        return 0
+
+    @property
     def packs(self) -> bool:
         """Whether short rows are joined to full sequences."""
         return False

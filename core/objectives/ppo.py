@@ -167,3 +167,8 @@ class PPO(Objective):
     def repeats(self) -> int:
         """As the answers of a rollout."""
         return self.epochs_per_batch
+
+    @property
+    def writes(self) -> int:
+        """As told."""
+        return self.longest_answer

@@ -10,6 +10,7 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
+from core import models
 from core.dataset import Example
 from core.engine.encode import Progress
 from core.engine.lesson import Lesson
@@ -43,6 +44,16 @@ class Earn(Lesson[Prompt]):
         if len(self.corpus.heldout) > MEASURED:
             text = f"Rewards are measured on the first {MEASURED} held-out questions of"
             warn("heldout-part", f"{text} {len(self.corpus.heldout):,}.", "")
+        self._tell_tight(models.look(models.resolve(recipe.model)).context, warn)
+
+    def _tell_tight(self, context: int, warn: Warn) -> None:
+        """Beyond its context a model writes on, only worse."""
+        room = context - self.objective.longest_answer
+        tight = [row for row in self.corpus.train if context and len(row.row.ids) > room]
+        if tight:
+            text = f"{len(tight):,} questions leave less room than the longest answer needs; "
+            hint = f"Shorten objective.longest_answer or the questions to {context:,} in all."
+            warn("context", f"{text}the model reads {context:,} tokens.", hint)
 
     @staticmethod
     def encode(
