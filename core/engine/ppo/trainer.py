@@ -92,7 +92,7 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         self.model_accepts_loss_kwargs = False
         self.rollout: Rollout | None = None
         self.facts: dict[str, float] = {}
-        self._calls = self._tokens = 0
+        self._calls = self._tokens = self._learned = 0
         self._told: list[torch.Tensor] = []
 
     @property
@@ -204,7 +204,7 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
             self._told = []
             names = ("entropy", "value_loss", "clipped")
             logs = logs | self.facts | dict(zip(names, figures, strict=True))
-            self._learned = getattr(self, "_learned", 0) + self._tokens
+            self._learned += self._tokens
             logs["num_tokens"] = self._learned
         super().log(logs, *rest)
 
