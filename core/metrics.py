@@ -49,6 +49,13 @@ METRICS = (
     ),
     Metric("entropy", "Entropy", "", "Uncertainty over the next token, in nats."),
     Metric("value_loss", "Value loss", "lower", "Error of the value model, half its square."),
+    Metric(
+        "clipped",
+        "Clipped tokens",
+        "",
+        "Share of tokens whose likelihood has moved as far as a rollout lets it.",
+        share=True,
+    ),
     Metric("length", "Answer length", "", "Mean tokens of a generated answer."),
 )
 KNOWN = {metric.name: metric for metric in METRICS}

@@ -142,16 +142,21 @@ def epoch_steps(settings: Settings, rows: int) -> int:
     return max(1, math.ceil(batches / settings.accumulation))
 
 
+def _passing(recipe: Recipe, settings: Settings, rows: int) -> int:
+    """Optimizer steps of one epoch: an objective may learn from the same rows several times."""
+    return epoch_steps(settings, rows) * recipe.objective.repeats
+
+
 def steps_for(recipe: Recipe, settings: Settings, rows: int) -> int:
     """Optimizer steps for so many rows (or packed sequences), counted as the trainer counts."""
-    steps = max(1, math.ceil(epoch_steps(settings, rows) * settings.epochs))
+    steps = max(1, math.ceil(_passing(recipe, settings, rows) * settings.epochs))
     limit = recipe.training.max_steps
     return min(steps, limit) if limit else steps
 
 
 def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
     """Epochs that the steps of a run really make."""
-    return settings.steps / epoch_steps(settings, _sequences(recipe, facts, settings))
+    return settings.steps / _passing(recipe, settings, _sequences(recipe, facts, settings))
 
 
 def told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:

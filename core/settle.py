@@ -198,12 +198,12 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
     batch, length = settings.micro_batch, settings.max_length
     if settings.packing:
         return {"rows": 1, "length": batch * length, "padded": not facts.model.attends}
-    ragged = batch > 1 or recipe.objective.paired
+    ragged, more = batch > 1 or recipe.objective.paired, recipe.objective.writes
     if facts.data is not None:
         length = min(length, max(1, tokens(recipe, facts, length).longest))
     if settings.padding_free:
         return {"rows": 1, "length": batch * length, "padded": False}
-    return {"length": length, "padded": ragged}
+    return {"length": length + more, "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from core.engine.continue_text import ContinueText
 from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
+from core.engine.ppo.lesson import Earn
 from core.engine.prefer import Prefer
 from core.engine.reward import RewardAnswers
 from core.engine.thumbs import Thumbs
@@ -19,6 +20,7 @@ LESSONS: dict[str, type[Lesson[Any]]] = {
     "kto": Thumbs,
     "pretrain": ContinueText,
     "reward": RewardAnswers,
+    "ppo": Earn,
 }
 """By the objective's kind."""
 

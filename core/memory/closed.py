@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from core.adapt import Adaptation, Bottleneck, Freeze
 from core.memory.bill import DRIVER, Bill, Item, Phase
-from core.memory.goals import GOALS, Goal, both, frozen, headless, rollout
+from core.memory.goals import GOALS, Goal, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
 from core.memory.loss import Loss, count_loss, count_score
 from core.memory.reserve import slack
@@ -78,11 +78,6 @@ class Step:
     frozen: int
     answers: int
 
-    @property
-    def towers(self) -> int:
-        """Layers whose activations wait for backward, of all models that are trained."""
-        return self.depth * (1 + self.goal.critic)
-
     def moments(self) -> Iterator[Moment]:
         """Every moment at which most could be needed."""
         if self.share.units:
@@ -91,7 +86,7 @@ class Step:
         gradients = self.share.states.gradients
         held = gradients if self.setup.accumulation > 1 else 0
         saved = self.saved()
-        casts = self.towers * self.layer.casts
+        casts = self.depth * self.layer.casts
         yield Moment("load")
         yield Moment("generation", answers=self.answers)
         yield Moment("forward", saved + casts, self.loss.forward, held)
@@ -139,11 +134,11 @@ class Step:
     def saved(self) -> int:
         """Activations when the last layer is done."""
         one = self.layer.checkpoint if self.setup.checkpointing else self.layer.saved
-        return self.towers * one + self._inputs()
+        return self.depth * one + self._inputs()
 
     def casts(self) -> int:
         """Casts of weights that wait for backward; recomputed layers make their own."""
-        return 0 if self.setup.checkpointing else self.towers * self.layer.casts
+        return 0 if self.setup.checkpointing else self.depth * self.layer.casts
 
     def spare(self, peak: Moment) -> int:
         """What the allocator holds beyond what is needed at the peak."""
@@ -225,8 +220,6 @@ def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
     trained = headless(model) if goal.scores else model
     read = goal.reads(setup)
     states = count_states(trained, adaptation, read, width)
-    if goal.critic:
-        states = both(states, count_states(headless(model), adaptation, read, width))
     return Step(
         goal=goal,
         model=trained,
@@ -238,17 +231,14 @@ def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
         share=share(states, trained, adaptation, read, width),
         layer=count_layer(trained, adaptation, read, width),
         loss=_count_loss(goal, trained, read, width, full=adaptation.trains_head(trained)),
-        frozen=frozen(goal, model, setup, width, full=full),
+        frozen=frozen(goal, model, width, full=full),
         answers=rollout(goal, model, setup, width),
     )
 
 
 def _count_loss(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
-    score = count_score(model, setup, width, full=full)
-    if goal.scores:
-        return score
-    words = count_loss(model, setup, width, full=full)
-    return words + score if goal.critic else words
+    count = count_score if goal.scores else count_loss
+    return count(model, setup, width, full=full)
 
 
 def _items(
@@ -283,7 +273,7 @@ def _stored(step: Step, adaptation: Adaptation) -> str:
     )
     if adaptation.quantised and step.model.experts:
         format += f", experts stay in {8 * step.width.rest} bits"
-    return f"{format}, policy and value model" if step.goal.critic else format
+    return format
 
 
 def _shape(step: Step, adaptation: Adaptation) -> str:

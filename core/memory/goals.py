@@ -12,10 +12,10 @@ Sources, by objective:
   GRPOTrainer when its beta is not 0; with an adapter it is the model with the adapter off. All
   answers of a step are generated in one go (steps_per_generation = gradient accumulation), and
   likelihoods come from the fused output layer. Not checked.
-* ppo: Ouyang et al. 2022 (arXiv 2203.02155, appendix C): policy and value model are trained, reward
-  model and reference are frozen, all four of one size here; the value model is trained the way the
-  policy is. TRL's experimental PPOTrainer keeps the logits of every generated word in 32 bits, and
-  has policy and value model in one forward. Not checked.
+* ppo: our own trainer (core.engine.ppo): one trunk for policy and values, whose head is one number
+  wide and left out here. Entropy needs the logits of every word, and a micro-batch is answered at a
+  time. In full fine-tuning a frozen copy is the reference; with an adapter the model with the
+  adapter off. Not checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.memory.setup import OnObjective, Setup
-from core.memory.states import States
 from core.memory.widths import Widths
 from core.models import ModelFacts
 
@@ -40,26 +39,25 @@ class Goal:
     """Whether the untrained model reads the batch while all that was saved waits."""
     reference: bool = False
     """Whether full fine-tuning needs a frozen copy."""
-    critic: bool = False
-    """Whether a value model is trained along, and a frozen reward model judges."""
+    whole: bool = False
+    """Whether the logits of all words are needed, of answers as well."""
     generates: bool = False
 
     def reads(self, setup: Setup) -> Setup:
         """The step as the trained model sees it."""
-        loss = "logits" if self.critic else setup.loss
+        loss = "logits" if self.whole else setup.loss
         return setup.model_copy(update={"rows": setup.rows * self.sequences, "loss": loss})
 
     def beside(self, *, full: bool) -> str:
-        """Which frozen models stand beside the trained ones."""
-        known = {"reference": self.reference and full, "reward model": self.critic}
-        return " and ".join(name for name, there in known.items() if there)
+        """Which frozen model stands beside the trained one."""
+        return "reference" if self.reference and full else ""
 
 
 GOALS: dict[OnObjective, Goal] = {
     "sft": Goal(),
     "dpo": Goal(sequences=2, looks_back=True),
     "reward": Goal(sequences=2, scores=True),
-    "ppo": Goal(reference=True, critic=True, generates=True),
+    "ppo": Goal(reference=True, whole=True, generates=True),
     "grpo": Goal(reference=True, generates=True),
 }
 
@@ -72,11 +70,9 @@ def headless(model: ModelFacts) -> ModelFacts:
     )
 
 
-def frozen(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> int:
-    """Models beside the trained ones: a reference like the policy, a reward model in 16 bits."""
-    half = 2 if setup.cuda and setup.dtype != "fp32" else 4
-    reference = model.parameters * width.rest if goal.reference and full else 0
-    return reference + (headless(model).parameters * half if goal.critic else 0)
+def frozen(goal: Goal, model: ModelFacts, width: Widths, *, full: bool) -> int:
+    """A reference like the policy, where it is a model of its own."""
+    return model.parameters * width.rest if goal.reference and full else 0
 
 
 def rollout(goal: Goal, model: ModelFacts, setup: Setup, width: Widths) -> int:
@@ -87,20 +83,8 @@ def rollout(goal: Goal, model: ModelFacts, setup: Setup, width: Widths) -> int:
     """
     if not goal.generates:
         return 0
-    answers = setup.rows * setup.accumulation
+    answers = setup.rows * (1 if goal.whole else setup.accumulation)
     layer = 2 * model.kv_heads * model.head_dim * setup.length * answers * width.math
     last = answers * model.vocab * (width.math + 8)
-    every = 2 * answers * setup.length * model.vocab * 4 if goal.critic else 0
+    every = 2 * answers * setup.length * model.vocab * 4 if goal.whole else 0
     return (model.layers + 1) * layer + last + every
-
-
-def both(one: States, other: States) -> States:
-    """Two models that are trained together."""
-    return States(
-        weights=one.weights + other.weights,
-        adapters=one.adapters + other.adapters,
-        gradients=one.gradients + other.gradients,
-        optimizer=one.optimizer + other.optimizer,
-        paged=one.paged + other.paged,
-        update=max(one.update, other.update),
-    )

@@ -30,15 +30,6 @@ class Loss:
     saved: int
     """Kept from forward to backward: the last norm and what comes out of it."""
 
-    def __add__(self, other: Loss) -> Loss:
-        """Two models in one step."""
-        return Loss(
-            self.forward + other.forward,
-            self.backward + other.backward,
-            self.kept + other.kept,
-            self.saved + other.saved,
-        )
-
 
 def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
     """The loss of one micro-batch; with `full` the output layer is trained."""

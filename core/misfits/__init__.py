@@ -8,6 +8,7 @@ from core.draft import Draft, Facts
 from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
 from core.misfits.objective import of_objective
+from core.misfits.ppo import of_ppo
 from core.misfits.template import of_template
 from core.misfits.training import of_training
 from core.recipe import Recipe
@@ -17,6 +18,7 @@ MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
     of_training,
     of_template,
     of_objective,
+    of_ppo,
 )
 
 

@@ -5,22 +5,17 @@ from core.objectives.cpo import CPO
 from core.objectives.dpo import DPO
 from core.objectives.kto import KTO
 from core.objectives.orpo import ORPO
+from core.objectives.ppo import PPO
 from core.objectives.pretrain import Pretrain
 from core.objectives.reward import Reward
 from core.objectives.sft import SFT
 from core.objectives.simpo import SimPO
 
-OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO, KTO, Pretrain, Reward, ORPO, SimPO, CPO)
+OBJECTIVES: tuple[type[Objective], ...] = (
+    SFT, DPO, KTO, Pretrain, Reward, PPO, ORPO, SimPO, CPO,
+)  # fmt: skip
 
 __all__ = [
-    "CPO",
-    "DPO",
-    "KTO",
-    "OBJECTIVES",
-    "ORPO",
-    "SFT",
-    "Objective",
-    "Pretrain",
-    "Reward",
+    "CPO", "DPO", "KTO", "OBJECTIVES", "ORPO", "PPO", "SFT", "Objective", "Pretrain", "Reward",
     "SimPO",
-]
+]  # fmt: skip

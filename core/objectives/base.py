@@ -53,3 +53,13 @@ class Objective(Value):
     def joining(self) -> Joining | None:
         """Whether short rows shall be joined to full sequences; None where none can be joined."""
         return None
+
+    @property
+    def repeats(self) -> int:
+        """Steps that learn from the same rows before others come."""
+        return 1
+
+    @property
+    def writes(self) -> int:
+        """Tokens of the longest answer that a step generates; 0 where none does."""
+        return 0

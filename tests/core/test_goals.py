@@ -8,8 +8,9 @@ import pytest
 
 from core.adapt import ADAPTATIONS, Adaptation, Full, Lora, QLora
 from core.memory import Bill, Setup, estimate
-from core.memory.goals import headless
+from core.memory.goals import GOALS, headless, rollout
 from core.memory.setup import OnObjective
+from core.memory.widths import widths
 from core.models import ModelFacts
 from tests.core.memory_rows import shape
 
@@ -74,16 +75,13 @@ def test_grpo_has_a_frozen_copy_in_full_only() -> None:
     assert part(bill("grpo", Lora()), "Other models") == 0
 
 
-def test_ppo_trains_two_models_and_keeps_two_more() -> None:
-    policy, value = 8_030_261_248, headless(MODEL).parameters
-    found = bill("ppo", Full(), checkpointing=True)
-    assert part(found, "Weights") == 4 * (policy + value)
-    assert part(found, "Optimizer") == 8 * (policy + value)
-    assert part(found, "Other models") == 4 * policy + 2 * value
-    adapted = bill("ppo", QLora(), checkpointing=True)
-    assert part(adapted, "Other models") == 2 * value
-    adapters = 4 * QLora().trainable(MODEL)
-    assert part(adapted, "Adapter") == 2 * adapters
+def test_ppo_has_one_trunk_and_a_frozen_copy_in_full_only() -> None:
+    full = bill("ppo", Full(), checkpointing=True)
+    assert part(full, "Other models") == part(full, "Weights") == 4 * 8_030_261_248
+    adapted, imitated = (bill(o, QLora(), checkpointing=True) for o in ("ppo", "sft"))
+    assert part(adapted, "Other models") == 0
+    assert part(adapted, "Adapter") == part(imitated, "Adapter")
+    assert part(adapted, "Output layer") > part(imitated, "Output layer"), "logits of every word"
 
 
 def test_many_answers_at_once_are_the_peak() -> None:
@@ -95,6 +93,9 @@ def test_many_answers_at_once_are_the_peak() -> None:
     last = answers * 128_256 * (2 + 4 + 4)
     assert part(found, "Generated answers") == answers * cache * 33 // 32 + last
     assert part(found, "Activations") == part(found, "Gradients") == 0
+    ppo = bill("ppo", QLora(), length=2048, rows=64, checkpointing=True)
     words = 2 * answers * 2048 * 128_256 * 4
-    more = part(bill("ppo", QLora(), **step), "Generated answers")
-    assert more - part(found, "Generated answers") == words
+    more = rollout(GOALS["ppo"], MODEL, Setup(length=2048, rows=64), widths(QLora(), Setup()))
+    assert more == answers * cache * 33 // 32 + last + words, "a micro-batch of as many"
+    alone = bill("ppo", QLora(), **step)
+    assert alone.total < ppo.total, "the other micro-batches wait for their turn"
