@@ -120,7 +120,9 @@ def test_a_model_of_other_parts_is_refused() -> None:
 
 def test_it_learns_and_only_adapters_are_saved(tmp_path: Path, recipe: Recipe) -> None:
     chosen = choose(recipe, 3).edit("training.checkpointing", "on")
-    run = create(tmp_path / "run", chosen.edit("data.heldout_share", 0))
+    run = create(
+        tmp_path / "run", chosen.edit("data.heldout_share", 0).edit("training.accumulation", 1)
+    )
     history = go(run)
     assert history.steps[-1].loss < history.steps[0].loss
     names = load_file(run.adapter / "adapter_model.safetensors")
