@@ -23,6 +23,7 @@ class AdaLora(OnLinear):
     """Begin with a higher rank everywhere and drop what matters least."""
 
     kind: Literal["adalora"] = "adalora"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "AdaLoRA"
     summary: ClassVar = (
         "LoRA that begins with a high rank and drops what matters least, layer by layer. Gets more "

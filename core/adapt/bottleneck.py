@@ -53,6 +53,7 @@ class Bottleneck(Adaptation):
     """Adapters in series with the frozen parts of each layer."""
 
     kind: Literal["bottleneck"] = "bottleneck"
+    family: ClassVar = "Small inserts"
     title: ClassVar = "Bottleneck adapters"
     summary: ClassVar = (
         "Trains a small network behind each layer of the frozen model. It stays a part of its own: "

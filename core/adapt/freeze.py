@@ -15,6 +15,7 @@ class Freeze(Adaptation):
     """Train the last layers, and other parts if chosen."""
 
     kind: Literal["freeze"] = "freeze"
+    family: ClassVar = "Part of the model"
     title: ClassVar = "Last layers"
     summary: ClassVar = (
         "Trains every weight of the last layers and freezes the rest. The result is a whole model. "

@@ -21,6 +21,7 @@ class IA3(Adaptation):
     """Trains one number per key, value and inner feature of every layer."""
 
     kind: Literal["ia3"] = "ia3"
+    family: ClassVar = "Small inserts"
     title: ClassVar = "IA3"
     summary: ClassVar = (
         "Scales keys, values and inner features; nothing else. Some hundred thousand numbers even "

@@ -66,6 +66,7 @@ class LoHa(_Lycoris):
     """The element-wise product of two low-rank changes (FedPara, arXiv 2108.06098)."""
 
     kind: Literal["loha"] = "loha"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "LoHa"
     summary: ClassVar = (
         "Multiplies two low-rank changes number by number: twice LoRA's size, but up to the square "
@@ -89,6 +90,7 @@ class LoKr(_Lycoris):
     """The Kronecker product of two small matrices (LyCORIS, arXiv 2309.14859)."""
 
     kind: Literal["lokr"] = "lokr"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "LoKr"
     summary: ClassVar = (
         "Builds every change from one small matrix repeated in a pattern (Kronecker product). Far "

@@ -50,6 +50,7 @@ class PrefixTuning(_Prefix):
     """Keys and values before the row, made by a small network (arXiv 2101.00190)."""
 
     kind: Literal["prefix"] = "prefix"
+    family: ClassVar = "Learned prompts"
     title: ClassVar = "Prefix tuning"
     summary: ClassVar = (
         "Trains keys and values that every layer sees before the row, made by a small network that "
@@ -87,6 +88,7 @@ class PTuning2(_Prefix):
     """Keys and values before the row, trained directly (arXiv 2110.07602)."""
 
     kind: Literal["p-tuning-v2"] = "p-tuning-v2"
+    family: ClassVar = "Learned prompts"
     title: ClassVar = "P-tuning v2"
     summary: ClassVar = (
         "Trains keys and values that every layer sees before the row: prefix tuning without the "
@@ -109,6 +111,7 @@ class PTuning(VirtualTokens):
     """Words before the row, made by a small network (arXiv 2103.10385)."""
 
     kind: Literal["p-tuning"] = "p-tuning"
+    family: ClassVar = "Learned prompts"
     title: ClassVar = "P-tuning"
     summary: ClassVar = (
         "Trains words that exist in no vocabulary and stand before every row, made by a small "
@@ -143,6 +146,7 @@ class PromptTuning(VirtualTokens):
     """Words before the row, trained directly (Lester et al. 2021, arXiv 2104.08691)."""
 
     kind: Literal["prompt"] = "prompt"
+    family: ClassVar = "Learned prompts"
     title: ClassVar = "Prompt tuning"
     summary: ClassVar = (
         "Trains words that exist in no vocabulary and stand before every row; the smallest method "

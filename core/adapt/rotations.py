@@ -44,6 +44,7 @@ class OFT(Rotation):
     """Orthogonal fine-tuning of inputs (arXiv 2306.07280; as OFTv2, arXiv 2506.19847)."""
 
     kind: Literal["oft"] = "oft"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "OFT"
     summary: ClassVar = (
         "Turns the inputs of each layer without stretching them, which keeps what the model knows "
@@ -78,6 +79,7 @@ class BOFT(Rotation):
     """Turned blocks and a scale per output (arXiv 2311.06243), with one butterfly factor."""
 
     kind: Literal["boft"] = "boft"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "BOFT"
     summary: ClassVar = (
         "Like OFT with a trained scale per output. Every turned weight is written out, so it needs "

@@ -18,6 +18,7 @@ class Vera(OnLinear):
     """Trains two vectors per layer; the matrices between them are random and never change."""
 
     kind: Literal["vera"] = "vera"
+    family: ClassVar = "Relatives of LoRA"
     title: ClassVar = "VeRA"
     summary: ClassVar = (
         "All layers share two random matrices; only their scales are trained. About a tenth of "

@@ -11,6 +11,7 @@ class CPO(Objective):
     """Make better answers likelier than worse ones, and imitate the better ones beside."""
 
     kind: Literal["cpo"] = "cpo"
+    family: ClassVar = "From preferences"
     title: ClassVar = "Prefer and stay fluent (CPO)"
     summary: ClassVar = (
         "Learns from pairs without the model as it was; imitating the better answers keeps the "

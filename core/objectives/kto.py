@@ -11,6 +11,7 @@ class KTO(Objective):
     """Make good answers likelier and bad ones less likely, compared with the model as it was."""
 
     kind: Literal["kto"] = "kto"
+    family: ClassVar = "From preferences"
     title: ClassVar = "Heed thumbs up and down (KTO)"
     summary: ClassVar = (
         "Learns from single answers marked good or bad, as people leave them with a click; no "

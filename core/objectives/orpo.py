@@ -11,6 +11,7 @@ class ORPO(Objective):
     """Imitate better answers and lower the odds of worse ones."""
 
     kind: Literal["orpo"] = "orpo"
+    family: ClassVar = "From preferences"
     title: ClassVar = "Imitate and prefer at once (ORPO)"
     summary: ClassVar = (
         "Learns the better answer of each pair and to avoid the worse one, in a single run and "

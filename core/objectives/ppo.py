@@ -14,6 +14,7 @@ class PPO(Objective):
     """Answer, be rewarded, and make what paid off likelier, in small steps."""
 
     kind: Literal["ppo"] = "ppo"
+    family: ClassVar = "From rewards"
     title: ClassVar = "Earn rewards (PPO)"
     summary: ClassVar = (
         "Learns from rewards of its own answers, judged token by token with a value model that is "

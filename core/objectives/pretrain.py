@@ -11,6 +11,7 @@ class Pretrain(Objective):
     """Learn every token of plain texts, as in the model's first training."""
 
     kind: Literal["pretrain"] = "pretrain"
+    family: ClassVar = "From texts"
     title: ClassVar = "Read texts (continued pretraining)"
     summary: ClassVar = (
         "Learns the language and the facts of plain texts: a subject, a language, a style. Also "

@@ -11,6 +11,7 @@ class Reward(Objective):
     """Give better answers a higher number than worse ones."""
 
     kind: Literal["reward"] = "reward"
+    family: ClassVar = "From rewards"
     title: ClassVar = "Learn to judge (reward model)"
     summary: ClassVar = (
         "Learns from pairs to give every answer a number. The result writes nothing: it judges "

@@ -11,6 +11,7 @@ class SimPO(Objective):
     """Make better answers likelier per token than worse ones, by a margin."""
 
     kind: Literal["simpo"] = "simpo"
+    family: ClassVar = "From preferences"
     title: ClassVar = "Prefer without a reference (SimPO)"
     summary: ClassVar = (
         "Learns from pairs like DPO, but compares likelihoods per token instead of with the model "
