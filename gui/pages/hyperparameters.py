@@ -23,6 +23,8 @@ _DECIDED = {
     "accumulation": "Effective batch",
     "max_length": "Maximum length",
     "learning_rate": "Learning rate",
+    "optimizer": "Optimizer",
+    "packing": "Packing",
     "every": "Evaluate every",
     "checkpointing": "Checkpointing",
     "device": "Device",
@@ -40,28 +42,34 @@ class HyperparametersPage(Page):
     paths: ClassVar = ("training", "checks")
 
     def build(self) -> None:
-        """Basics in the open, three groups folded."""
+        """Basics and the goal's own settings in the open, the others folded."""
         self.forms: list[Form] = []
         basics = Card("The five that matter")
         basics.add(self._form("training", BASICS))
         self.batch = PlainLabel("", "muted")
         basics.add(self.batch)
         self.body.addWidget(basics)
+        self.goal = Card("Settings of the goal")
+        self.goal.add(self._form("objective", None, expert=False))
+        self.body.addWidget(self.goal)
         rest = tuple(n for n in Training.model_fields if n not in (*BASICS, *COMPUTING))
-        self._fold("More: schedule and limits", self._form("training", rest))
-        self._fold(
-            "More: computing", self._form("training", COMPUTING), self._form("objective", None)
-        )
+        self._fold("More: schedule, optimizer and limits", self._form("training", rest))
+        self._fold("More: computing", self._form("training", COMPUTING))
         saved = tuple(n for n in Checks.model_fields if n not in MEASURED)
         self._fold(
             "More: measuring and saving",
             self._form("checks", MEASURED),
             self._form("checks", saved),
         )
+        self._fold(
+            "For experts",
+            self._form("training", None, expert=True),
+            self._form("objective", None, expert=True),
+        )
         self.body.addStretch(1)
 
-    def _form(self, prefix: str, names: tuple[str, ...] | None) -> Form:
-        form = Form(self.session, prefix, names)
+    def _form(self, prefix: str, names: tuple[str, ...] | None, *, expert: bool = False) -> Form:
+        form = Form(self.session, prefix, names, expert=expert)
         self.forms.append(form)
         return form
 
@@ -82,6 +90,7 @@ class HyperparametersPage(Page):
         for form in self.forms:
             form.explain(reasons)
         self.batch.setText(_batch(recipe, plan))
+        self.goal.heading.setText(f"Settings of: {recipe.objective.title}")
 
 
 def _batch(recipe: Recipe, plan: Plan) -> str:
