@@ -51,6 +51,10 @@ class Lesson(ABC, Generic[AnyEncoded]):
     def prepare(self, model: Any, progress: Progress) -> None:
         """Look at the model as it is before training, on every start of the engine."""
 
+    def extras(self) -> dict[str, Any]:
+        """What the trainer is given beside what every trainer is."""
+        return {}
+
     @abstractmethod
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:
         """What a model makes of the held-out rows."""

@@ -204,6 +204,7 @@ def build_trainer(
         processing_class=tokenizer,
         peft_config=job.recipe.adaptation.peft_config(),
         callbacks=list(callbacks),
+        **lesson.extras(),
     )
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator
 from core.draft import Draft, Facts
 from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
+from core.misfits.rollouts import of_rollouts
 from core.recipe import Recipe
 
-MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (of_adaptation,)
+MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
+    of_adaptation,
+    of_rollouts,
+)
 
 
 def misfits(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:

@@ -2,8 +2,10 @@
 
 from core.objectives.base import Objective
 from core.objectives.dpo import DPO
+from core.objectives.grpo import GRPO
+from core.objectives.rloo import RLOO
 from core.objectives.sft import SFT
 
-OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO)
+OBJECTIVES: tuple[type[Objective], ...] = (SFT, DPO, GRPO, RLOO)
 
-__all__ = ["DPO", "OBJECTIVES", "SFT", "Objective"]
+__all__ = ["DPO", "GRPO", "OBJECTIVES", "RLOO", "SFT", "Objective"]

@@ -27,6 +27,21 @@ class Objective(Value):
     """Whether the library calls its trainer stable; an experimental one is labelled so."""
 
     @property
+    def answers(self) -> int:
+        """Answers that are generated for each row and learned from; 1 where a row is learned."""
+        return 1
+
+    @property
+    def passes(self) -> int:
+        """Steps on the same generated answers."""
+        return 1
+
+    @property
+    def room(self) -> int:
+        """Tokens that an answer may add to a row."""
+        return 0
+
+    @property
     def packs(self) -> bool:
         """Whether short rows are joined to full sequences."""
         return False
