@@ -59,6 +59,7 @@ def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[
     length, epochs = training.max_length, training.epochs
     if length is None:
         length, because = automatic_length(facts)
+        length = with_answer(recipe, facts, length)
         told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
     if epochs is None:
         epochs, because = epochs_for(rows)
@@ -78,11 +79,11 @@ def settle_batch(
     if recipe.training.accumulation is not None:
         return settings, []
     rows = split_sizes(recipe, facts)[0] if facts.data else 0
-    size, because = batch_for(rows)
+    size, because = batch_for(rows * recipe.objective.answers)
     micro, share = settings.micro_batch, 1.0
     if settings.packing and facts.data:
         share = filled(recipe, facts, settings)
-    accumulation = max(1, round(size * share / micro))
+    accumulation = whole_groups(recipe, max(1, round(size * share / micro)))
     whole, unit = micro * accumulation, "sequences" if settings.packing else "rows"
     text = f"{whole:,} {unit} ({micro:,} x {accumulation:,})"
     if settings.packing:
@@ -94,6 +95,20 @@ def settle_batch(
 def filled(recipe: Recipe, facts: Facts, settings: Settings) -> float:
     """How much of the maximum length a row fills on average."""
     return max(1, tokens(recipe, facts, settings.max_length).mean) / settings.max_length
+
+
+def with_answer(recipe: Recipe, facts: Facts, length: int) -> int:
+    """Tokens of a row with room for the answer that is generated, within what the model reads."""
+    context = facts.model.context if facts.model else 0
+    longer = length + recipe.objective.room
+    return min(longer, context) if context else longer
+
+
+def whole_groups(recipe: Recipe, accumulation: int) -> int:
+    """So many batches or a few more, until all answers to a question are in one step."""
+    answers = recipe.objective.answers
+    times = answers // math.gcd(recipe.training.micro_batch, answers)
+    return math.ceil(accumulation / times) * times
 
 
 def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
@@ -136,27 +151,32 @@ def packed(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     return math.ceil(rows * counted.mean / settings.max_length)
 
 
-def epoch_steps(settings: Settings, rows: int) -> int:
-    """Optimizer steps that see so many rows (or packed sequences) once."""
+def epoch_steps(recipe: Recipe, settings: Settings, rows: int) -> int:
+    """Optimizer steps that see so many rows (or packed sequences) once.
+
+    Groups of answers are never split: questions that do not fill a step wait for the next round.
+    """
+    if recipe.objective.answers > 1:
+        return max(1, rows // questions_at_once(recipe, settings)) * recipe.objective.passes
     batches = math.ceil(rows / settings.micro_batch)
-    return max(1, math.ceil(batches / settings.accumulation))
+    return max(1, math.ceil(batches / settings.accumulation)) * recipe.objective.passes
 
 
-def _passing(recipe: Recipe, settings: Settings, rows: int) -> int:
-    """Optimizer steps of one epoch: an objective may learn from the same rows several times."""
-    return epoch_steps(settings, rows) * recipe.objective.repeats
+def questions_at_once(recipe: Recipe, settings: Settings) -> int:
+    """Questions whose answers are generated together."""
+    return max(1, settings.micro_batch * settings.accumulation // recipe.objective.answers)
 
 
 def steps_for(recipe: Recipe, settings: Settings, rows: int) -> int:
     """Optimizer steps for so many rows (or packed sequences), counted as the trainer counts."""
-    steps = max(1, math.ceil(_passing(recipe, settings, rows) * settings.epochs))
+    steps = max(1, math.ceil(epoch_steps(recipe, settings, rows) * settings.epochs))
     limit = recipe.training.max_steps
     return min(steps, limit) if limit else steps
 
 
 def seen_share(recipe: Recipe, facts: Facts, settings: Settings) -> float:
     """Epochs that the steps of a run really make."""
-    return settings.steps / _passing(recipe, settings, _sequences(recipe, facts, settings))
+    return settings.steps / epoch_steps(recipe, settings, _sequences(recipe, facts, settings))
 
 
 def told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Decision]:
@@ -165,12 +185,24 @@ def told_steps(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Dec
     unit = "sequences" if settings.packing else "rows"
     counted = _sequences(recipe, facts, settings)
     because = f"{counted:,} {unit} x {settings.epochs:g} epochs, {whole:,} at a time"
+    if recipe.objective.answers > 1:
+        because = _told_groups(recipe, settings, counted)
     if recipe.training.max_steps == settings.steps:
         because = "the recipe sets this limit"
     yield Decision(name="Steps", value=f"{settings.steps:,}", because=because)
     if recipe.checks.every is None:
         often = f"{settings.every} steps"
         yield Decision(name="Evaluate every", value=often, because="ten looks per run")
+
+
+def _told_groups(recipe: Recipe, settings: Settings, rows: int) -> str:
+    goal, whole = recipe.objective, questions_at_once(recipe, settings)
+    text = f"{rows:,} questions x {settings.epochs:g} epochs, {whole:,} at a time with "
+    text += f"{goal.answers:,} answers each"
+    if goal.passes > 1:
+        text += f", {goal.passes:,} steps on the same answers"
+    left = rows % whole
+    return f"{text}; {left:,} questions are left over in each round" if left else text
 
 
 def with_steps(recipe: Recipe, settings: Settings, steps: int) -> Settings:

@@ -111,7 +111,10 @@ def _blocker(where: str, text: str) -> Problem:
 def _problems(error: ValidationError) -> Iterator[Problem]:
     for fault in error.errors():
         where = _path(fault["loc"])
-        yield _blocker(where, _sentence(where, fault["type"], fault["msg"], fault.get("input")))
+        yield _blocker(
+            where,
+            _sentence(where, fault["type"], fault["msg"], fault.get("input"), fault.get("ctx", {})),
+        )
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -119,20 +122,31 @@ def _path(location: tuple[int | str, ...]) -> str:
     kept: list[str] = []
     for position, part in enumerate(location):
         union = position and location[position - 1] in _UNIONS
-        if not (union and isinstance(part, str) and part in _tags(str(location[position - 1]))):
+        entry = location[position - 2 : position - 1] == ("rewards",)
+        if not entry and not (
+            union and isinstance(part, str) and part in _tags(str(location[position - 1]))
+        ):
             kept.append(str(part))
     return ".".join(kept)
+
+
+def _known_kinds(where: str, context: Mapping[str, Any]) -> str:
+    """Of the objective or adaptation, or of an entry in a list."""
+    listed = str(context.get("expected_tags", "")).replace("'", "")
+    return ", ".join(sorted(_tags(where))) if where in _UNIONS else listed
 
 
 def _tags(union: str) -> set[str]:
     return {kind.model_fields["kind"].default for kind in _UNIONS[union]}
 
 
-def _sentence(where: str, kind: str, message: str, given: object) -> str:
+def _sentence(
+    where: str, kind: str, message: str, given: object, context: Mapping[str, Any]
+) -> str:
     if kind == "extra_forbidden":
         return "unknown field" + _did_you_mean(where)
     if kind.startswith("union_tag"):
-        return f"unknown kind; known: {', '.join(sorted(_tags(where)))}"
+        return f"unknown kind; known: {_known_kinds(where, context)}"
     text = message[:1].lower() + message[1:]
     return text if isinstance(given, dict | list) else f"{text}, not {given!r:.60}"
 

@@ -69,6 +69,10 @@ class Lesson(ABC, Generic[AnyEncoded]):
         """What a model says to each example."""
         return answers(model, tokenizer, examples, self.recipe.checks.answer_length, progress)
 
+    def extras(self) -> dict[str, Any]:
+        """What the trainer is given beside what every trainer is."""
+        return {}
+
     @abstractmethod
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:
         """What a model makes of the held-out rows."""

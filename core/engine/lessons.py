@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from core.engine.continue_text import ContinueText
+from core.engine.group import GroupRelative, LeaveOneOut
 from core.engine.imitate import Imitate
 from core.engine.lesson import Lesson
 from core.engine.ppo.lesson import Earn
@@ -21,6 +22,8 @@ LESSONS: dict[str, type[Lesson[Any]]] = {
     "pretrain": ContinueText,
     "reward": RewardAnswers,
     "ppo": Earn,
+    "grpo": GroupRelative,
+    "rloo": LeaveOneOut,
 }
 """By the objective's kind."""
 

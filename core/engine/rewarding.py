@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from core.engine.asked import Asked
-from core.errors import CoreError, RunError
+from core.engine.own_reward import load
+from core.errors import RunError
 from core.places import expand
 from core.rewards import Model, Pure, Python, Reward, names_of
-from core.rewards.judged import fingerprint
 
 Give = Callable[[Sequence[Asked], Sequence[str]], list[float]]
 """One number for each answer to its question."""
@@ -64,7 +63,7 @@ def _giver(name: str, reward: Reward) -> Give:
         case Model():
             return _judge(reward)
         case Python():
-            return _each(name, _own(name, reward))
+            return _each(name, load(name, reward))
         case Pure():
             return _each(name, reward.score)
     raise TypeError(f"no way to give {reward!r}")
@@ -106,29 +105,3 @@ def _judge(reward: Model) -> Give:
         return [float(number) for number in judge(talks)]
 
     return give
-
-
-def _own(name: str, reward: Python) -> Callable[..., Any]:
-    """The function of a file that was consented to; what was hashed is what runs."""
-    try:
-        source = reward.source()
-    except OSError as error:
-        raise _unusable(reward, f"cannot be read: {error.strerror}") from error
-    if fingerprint(source) != reward.consent:
-        raise _unusable(reward, "is not the one that was consented to, and was not run")
-    space: dict[str, Any] = {"__name__": f"reward_{name}", "__file__": str(Path(reward.path))}
-    try:
-        exec(compile(source, reward.path, "exec"), space)
-    except Exception as error:
-        raise _unusable(reward, f"fails: {type(error).__name__}: {error}") from error
-    found: Callable[..., Any] | None = space.get("reward")
-    if not callable(found):
-        raise _unusable(reward, "has no function `reward(prompt, answer, expected)`")
-    return found
-
-
-def _unusable(reward: Python, why: str) -> CoreError:
-    return RunError(
-        f"The reward file {reward.path} {why}.",
-        hint="Read the file, then consent to it again in objective.rewards.",
-    )

@@ -214,6 +214,7 @@ def build_trainer(
         processing_class=tokenizer,
         peft_config=lesson.peft_config(),
         callbacks=[*callbacks, Adapting(watch.adaptation)],
+        **lesson.extras(),
     )
     trainer.chosen = job.recipe.training
     return trainer

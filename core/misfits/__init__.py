@@ -9,6 +9,7 @@ from core.errors import Problem
 from core.misfits.adaptation import of_adaptation
 from core.misfits.objective import of_objective
 from core.misfits.ppo import of_ppo
+from core.misfits.rollouts import of_rollouts
 from core.misfits.template import of_template
 from core.misfits.training import of_training
 from core.recipe import Recipe
@@ -19,6 +20,7 @@ MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
     of_template,
     of_objective,
     of_ppo,
+    of_rollouts,
 )
 
 

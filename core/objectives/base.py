@@ -55,11 +55,21 @@ class Objective(Value):
         return None
 
     @property
-    def repeats(self) -> int:
-        """Steps that learn from the same rows before others come."""
+    def answers(self) -> int:
+        """Answers that are generated for each row and learned from; 1 where a row is learned."""
         return 1
 
     @property
+    def passes(self) -> int:
+        """Steps that learn from the same rows or answers before others come."""
+        return 1
+
+    @property
+    def room(self) -> int:
+        """Tokens of the maximum length that an answer may take."""
+        return 0
+
+    @property
     def writes(self) -> int:
-        """Tokens of the longest answer that a step generates; 0 where none does."""
+        """Tokens that an answer may add beyond the maximum length."""
         return 0

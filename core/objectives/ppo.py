@@ -165,7 +165,7 @@ class PPO(Objective):
         return self.epochs_per_batch * self.minibatches
 
     @property
-    def repeats(self) -> int:
+    def passes(self) -> int:
         """As the answers of a rollout."""
         return self.epochs_per_batch
 
