@@ -35,6 +35,12 @@ METRICS = (
         "",
         "Mean over answers of the summed log-ratio to the untrained model, in nats.",
     ),
+    Metric(
+        "kl_per_token",
+        "Distance per token",
+        "",
+        "Mean over generated tokens of the estimated distance to the untrained model, in nats.",
+    ),
     Metric("entropy", "Entropy", "", "Uncertainty over the next token, in nats."),
     Metric("value_loss", "Value loss", "lower", "Error of the value model, half its square."),
     Metric(

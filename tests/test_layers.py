@@ -26,6 +26,7 @@ metrics numbers events places yamls
 machine weights hub_wire
 model_files durable
 models formats
+rewards
 adapt objectives choices
 recipe catalog
 reading findings jsonl

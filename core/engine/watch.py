@@ -9,7 +9,16 @@ from transformers import TrainerCallback
 
 from core.engine.emit import Voice, memory_now
 from core.events import Step
-from core.metrics import KNOWN
+
+FIGURES = {
+    "reward": "reward",
+    "kl": "kl_per_token",
+    "entropy": "entropy",
+    "completions/mean_length": "length",
+}
+"""What TRL calls the figures of core.metrics."""
+OWN = "told/"
+"""Stands before the names of core.metrics in our own trainers: some of TRL's mean other things."""
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -32,7 +41,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
             return
         spent = time.perf_counter() - self._begun
         self._seconds += spent
-        tokens = int(logs.get("num_tokens", 0))
+        tokens = int(logs.get("num_tokens", self._tokens))  # steps may share what was generated
         self._voice.say(
             Step(
                 step=state.global_step,
@@ -45,7 +54,20 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
                 tokens_per_second=(tokens - self._tokens) / max(spent, 1e-9),
                 seconds=self._seconds,
                 memory=memory_now(),
-                metrics={name: value for name, value in logs.items() if name in KNOWN},
+                metrics=figures(logs),
             )
         )
         self._tokens = tokens
+
+
+def figures(logs: dict[str, Any]) -> dict[str, float]:
+    """What the logs of a step say beside the loss, each reward's own mean included."""
+    known = {ours: logs[theirs] for theirs, ours in FIGURES.items() if theirs in logs}
+    each = {
+        f"reward/{name.split('/')[1]}": value
+        for name, value in logs.items()
+        if name.startswith("rewards/") and name.endswith("/mean")
+    }
+    own = {name.removeprefix(OWN): logs[name] for name in logs if name.startswith(OWN)}
+    found = known | each | own
+    return {name: float(value) for name, value in found.items() if value is not None}

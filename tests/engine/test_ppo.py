@@ -11,13 +11,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from core import durable
-from core.engine.encode import prepare_template
+from core.engine.asked import Asked
+from core.engine.encode import Row, prepare_template
 from core.engine.load import load_tokenizer, open_weights
 from core.engine.ppo import rollout
 from core.engine.ppo.lesson import Earn
-from core.engine.ppo.rewarding import score_of
+from core.engine.ppo.questions import asked_of, columns_of
 from core.engine.ppo.rollout import join, judge, restore
-from core.engine.ppo.trainer import InTurns, filled, shuffled
+from core.engine.ppo.trainer import InTurns, filled, penalised, shuffled
 from core.engine.score import extend
 from core.events import Event, Step
 from core.objectives import PPO
@@ -38,8 +39,8 @@ def recipe(tickets: Path) -> Recipe:
             "model": "starter",
             "data": {"path": str(tickets), "heldout_share": 0.1},
             "objective": {
-                "kind": "ppo", "reward": "short", "longest_answer": 6, "epochs_per_batch": 2,
-                "minibatches": 2, "kl": "adaptive",
+                "kind": "ppo", "rewards": [{"kind": "length", "most": 1}], "longest_answer": 6,
+                "epochs_per_batch": 2, "minibatches": 2, "kl": "adaptive",
             },
             "training": {
                 "max_steps": 6, "micro_batch": 2, "accumulation": 2, "learning_rate": 1e-3,
@@ -183,10 +184,12 @@ def test_an_epoch_asks_every_question_once(recipe: Recipe) -> None:
     assert steps_for(recipe, settings, 36) == 18
 
 
-@pytest.mark.parametrize(
-    ("reward", "text", "earned"),
-    [("exact", " yes\n", 1), ("exact", "yes!", 0), ("contains", "oh yes!", 1), ("json", '{"a"', 0),
-     ("json", '{"a": 1}', 1), ("short", "", 1), ("short", "x" * 100, 0.5)],
-)  # fmt: skip
-def test_what_pays(reward: str, text: str, earned: float) -> None:
-    assert score_of(PPO(reward=reward))([{"expected": "yes"}], [text]) == [earned]  # type: ignore[arg-type]
+def test_a_question_survives_the_data_loader() -> None:
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b", "name": "c"}]
+    asked = Asked(Row(3, [5, 6], [False, False], "other"), messages, "yes")
+    assert asked_of(columns_of(asked)) == asked
+
+
+def test_an_answer_without_an_end_costs() -> None:
+    written = join([[1], [1]], [torch.tensor([5, 9]), torch.tensor([5, 6])], [9], 0)
+    assert penalised([1.0, 1.0], written, PPO(missing_end_penalty=0.25)).tolist() == [1.0, 0.75]

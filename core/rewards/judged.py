@@ -1,0 +1,56 @@
+"""Rewards that only the engine can give: a trained reward model, and a file of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from core.rewards.base import Reward
+
+
+class Model(Reward):
+    """What a trained reward model says."""
+
+    kind: Literal["model"] = "model"
+    title: ClassVar = "A reward model"
+    summary: ClassVar = "The number that a reward model gives to question and answer."
+
+    run: str = Field(
+        min_length=1, title="Run", description="Folder of the run that trained the reward model."
+    )
+
+
+class Python(Reward):
+    """What a function of one's own says."""
+
+    kind: Literal["python"] = "python"
+    title: ClassVar = "A Python function"
+    summary: ClassVar = (
+        "The number that `reward(prompt, answer, expected)` returns. The file runs as a program "
+        "with all your rights, so it needs your consent, which ends when the file changes."
+    )
+
+    path: str = Field(
+        min_length=1,
+        title="File",
+        description="A .py file with `def reward(prompt, answer, expected)` that returns a number; "
+        "prompt is the list of messages, answer and expected are texts.",
+    )
+    consent: str = Field(
+        "",
+        pattern="^([0-9a-f]{64})?$",
+        title="Consent",
+        description="SHA-256 of the file that may run. Empty: it may not.",
+    )
+
+    def source(self) -> bytes:
+        """What the file says now. Raises OSError."""
+        return Path(self.path).expanduser().read_bytes()
+
+
+def fingerprint(source: bytes) -> str:
+    """What consent to a file is written down as."""
+    return hashlib.sha256(source).hexdigest()
