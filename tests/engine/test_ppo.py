@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -123,6 +124,67 @@ def test_what_is_saved_is_what_was_measured(tmp_path: Path, recipe: Recipe) -> N
     prepare_template(tokenizer)
     lesson = Earn(recipe, tokenizer, lambda code, text, hint: None, lambda done, total: None)
     assert lesson.measure(model).metrics == story.after.metrics
+
+
+THINGS = [
+    "dog",
+    "cat",
+    "horse",
+    "garden",
+    "lake",
+    "river",
+    "house",
+    "boat",
+    "tree",
+    "school",
+    "friend",
+    "kitchen",
+    "park",
+    "beach",
+    "road",
+    "train",
+    "box",
+    "bell",
+    "letter",
+    "farm",
+    "bridge",
+    "apple",
+    "window",
+    "song",
+]
+ASKED = ("Tell me a story about a {}.", "Describe a {}.", "What is a {}?")
+
+
+@pytest.mark.slow
+def test_rewards_rise_and_the_language_is_held(tmp_path: Path, recipe: Recipe) -> None:
+    """The starter hardly ever speaks of birds; docs/proofs.md has the figures.
+
+    A reward is at most 1 and a nat costs 0.05, so that more than 20 nats never pay.
+    """
+    file = tmp_path / "questions.jsonl"
+    rows = [{"prompt": ask.format(thing), "answer": "bird"} for thing in THINGS for ask in ASKED]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for path, value in (
+        ("data", {"path": str(file), "heldout_share": 0.33}),
+        ("objective", {"kind": "ppo", "rewards": [{"kind": "contains"}], "longest_answer": 24}),
+        ("training.micro_batch", 16),
+        ("training.learning_rate", 3e-3),
+        ("training.schedule", "constant"),
+        ("training.epochs", 100),
+        ("training.max_steps", 80),
+        ("checks.every", 80),
+        ("checks.save_every", 80),
+    ):
+        recipe = recipe.edit(path, value)
+    story = go(create(tmp_path / "run", recipe))
+    rollouts = [step.metrics for step in story.steps[::4]]
+    first, last = rollouts[:3], rollouts[-5:]
+    assert sum(each["reward"] for each in first) / 3 < 0.15
+    assert sum(each["reward"] for each in last) / 5 > 0.5
+    assert 1 < sum(each["kl"] for each in last) / 5 < 20
+    assert story.before is not None
+    assert story.after is not None
+    assert story.after.metrics["reward"] > story.before.metrics["reward"] + 0.4
 
 
 def test_an_answer_ends_with_its_end_token() -> None:
