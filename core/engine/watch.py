@@ -17,6 +17,8 @@ FIGURES = {
     "completions/mean_length": "length",
 }
 """What TRL calls the figures of core.metrics."""
+OWN = "told/"
+"""Stands before the names of core.metrics in our own trainers: some of TRL's mean other things."""
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -66,4 +68,6 @@ def figures(logs: dict[str, Any]) -> dict[str, float]:
         for name, value in logs.items()
         if name.startswith("rewards/") and name.endswith("/mean")
     }
-    return {name: float(value) for name, value in (known | each).items() if value is not None}
+    own = {name.removeprefix(OWN): logs[name] for name in logs if name.startswith(OWN)}
+    found = known | each | own
+    return {name: float(value) for name, value in found.items() if value is not None}

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from core.objectives.base import Objective
+from core.rewards import AnyReward, Exact
 
 
 class PPO(Objective):
@@ -30,11 +31,12 @@ class PPO(Objective):
     counted_as: ClassVar = "ppo"
     stable: ClassVar = False
 
-    reward: Literal["exact", "contains", "json", "short"] = Field(
-        "exact",
-        title="Reward",
-        description="What pays: an answer that is the dataset's (exact), that contains it, that is "
-        "JSON, or that is short.",
+    rewards: tuple[AnyReward, ...] = Field(
+        (Exact(),),
+        min_length=1,
+        max_length=20,
+        title="Rewards",
+        description="What an answer earns: the sum of these, each times its weight.",
     )
     kl_coefficient: float = Field(
         0.05,

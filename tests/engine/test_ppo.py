@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from core import durable
-from core.engine.encode import prepare_template
+from core.engine.asked import Asked
+from core.engine.encode import Row, prepare_template
 from core.engine.load import load_tokenizer, open_weights
 from core.engine.ppo import rollout
 from core.engine.ppo.lesson import Earn
-from core.engine.ppo.rewarding import score_of
+from core.engine.ppo.questions import asked_of, columns_of
 from core.engine.ppo.rollout import join, judge, restore
-from core.engine.ppo.trainer import InTurns, filled, shuffled
+from core.engine.ppo.trainer import InTurns, filled, penalised, shuffled
 from core.engine.score import extend
 from core.events import Event, Step
 from core.objectives import PPO
@@ -38,8 +40,8 @@ def recipe(tickets: Path) -> Recipe:
             "model": "starter",
             "data": {"path": str(tickets), "heldout_share": 0.1},
             "objective": {
-                "kind": "ppo", "reward": "short", "longest_answer": 6, "epochs_per_batch": 2,
-                "minibatches": 2, "kl": "adaptive",
+                "kind": "ppo", "rewards": [{"kind": "length", "most": 1}], "longest_answer": 6,
+                "epochs_per_batch": 2, "minibatches": 2, "kl": "adaptive",
             },
             "training": {
                 "max_steps": 6, "micro_batch": 2, "accumulation": 2, "learning_rate": 1e-3,
@@ -124,6 +126,67 @@ def test_what_is_saved_is_what_was_measured(tmp_path: Path, recipe: Recipe) -> N
     assert lesson.measure(model).metrics == story.after.metrics
 
 
+THINGS = [
+    "dog",
+    "cat",
+    "horse",
+    "garden",
+    "lake",
+    "river",
+    "house",
+    "boat",
+    "tree",
+    "school",
+    "friend",
+    "kitchen",
+    "park",
+    "beach",
+    "road",
+    "train",
+    "box",
+    "bell",
+    "letter",
+    "farm",
+    "bridge",
+    "apple",
+    "window",
+    "song",
+]
+ASKED = ("Tell me a story about a {}.", "Describe a {}.", "What is a {}?")
+
+
+@pytest.mark.slow
+def test_rewards_rise_and_the_language_is_held(tmp_path: Path, recipe: Recipe) -> None:
+    """The starter hardly ever speaks of birds; docs/proofs.md has the figures.
+
+    A reward is at most 1 and a nat costs 0.05, so that more than 20 nats never pay.
+    """
+    file = tmp_path / "questions.jsonl"
+    rows = [{"prompt": ask.format(thing), "answer": "bird"} for thing in THINGS for ask in ASKED]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for path, value in (
+        ("data", {"path": str(file), "heldout_share": 0.33}),
+        ("objective", {"kind": "ppo", "rewards": [{"kind": "contains"}], "longest_answer": 24}),
+        ("training.micro_batch", 16),
+        ("training.learning_rate", 3e-3),
+        ("training.schedule", "constant"),
+        ("training.epochs", 100),
+        ("training.max_steps", 80),
+        ("checks.every", 80),
+        ("checks.save_every", 80),
+    ):
+        recipe = recipe.edit(path, value)
+    story = go(create(tmp_path / "run", recipe))
+    rollouts = [step.metrics for step in story.steps[::4]]
+    first, last = rollouts[:3], rollouts[-5:]
+    assert sum(each["reward"] for each in first) / 3 < 0.15
+    assert sum(each["reward"] for each in last) / 5 > 0.5
+    assert 1 < sum(each["kl"] for each in last) / 5 < 20
+    assert story.before is not None
+    assert story.after is not None
+    assert story.after.metrics["reward"] > story.before.metrics["reward"] + 0.4
+
+
 def test_an_answer_ends_with_its_end_token() -> None:
     made = [torch.tensor([5, 9, 7, 0]), torch.tensor([5, 6, 7, 8]), torch.tensor([9, 0])]
     found = join([[1, 2], [3], [4, 4, 4]], made, [9], 0)
@@ -183,10 +246,12 @@ def test_an_epoch_asks_every_question_once(recipe: Recipe) -> None:
     assert steps_for(recipe, settings, 36) == 18
 
 
-@pytest.mark.parametrize(
-    ("reward", "text", "earned"),
-    [("exact", " yes\n", 1), ("exact", "yes!", 0), ("contains", "oh yes!", 1), ("json", '{"a"', 0),
-     ("json", '{"a": 1}', 1), ("short", "", 1), ("short", "x" * 100, 0.5)],
-)  # fmt: skip
-def test_what_pays(reward: str, text: str, earned: float) -> None:
-    assert score_of(PPO(reward=reward))([{"expected": "yes"}], [text]) == [earned]  # type: ignore[arg-type]
+def test_a_question_survives_the_data_loader() -> None:
+    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b", "name": "c"}]
+    asked = Asked(Row(3, [5, 6], [False, False], "other"), messages, "yes")
+    assert asked_of(columns_of(asked)) == asked
+
+
+def test_an_answer_without_an_end_costs() -> None:
+    written = join([[1], [1]], [torch.tensor([5, 9]), torch.tensor([5, 6])], [9], 0)
+    assert penalised([1.0, 1.0], written, PPO(missing_end_penalty=0.25)).tolist() == [1.0, 0.75]

@@ -13,12 +13,21 @@ from transformers import PreTrainedTokenizerBase
 from core import models
 from core.dataset import Example
 from core.draft import Settings
+from core.engine.asked import Asked, encode_asked
 from core.engine.encode import Progress
 from core.engine.lesson import Lesson
 from core.engine.ppo import losses, rollout
-from core.engine.ppo.rewarding import Prompt, encode_prompts, score_of
+from core.engine.ppo.questions import columns_of, scorer_of
 from core.engine.ppo.rollout import Written
-from core.engine.ppo.trainer import PolicyArguments, PolicyTrainer, scored, summed, unchanged
+from core.engine.ppo.trainer import (
+    PolicyArguments,
+    PolicyTrainer,
+    penalised,
+    summed,
+    texts_of,
+    unchanged,
+    write,
+)
 from core.engine.rows import Warn
 from core.engine.score import measuring
 from core.engine.trainer import Measure
@@ -29,7 +38,7 @@ MEASURED = 100
 """Held-out questions answered at each evaluation: a mean reward within a tenth of its spread."""
 
 
-class Earn(Lesson[Prompt]):
+class Earn(Lesson[Asked]):
     """Learns from rewards of its own answers."""
 
     trainer: ClassVar = PolicyTrainer
@@ -44,7 +53,7 @@ class Earn(Lesson[Prompt]):
         progress: Progress,
     ) -> None:
         super().__init__(recipe, settings, tokenizer, warn, progress)
-        self.tokenizer = tokenizer
+        self.tokenizer, self.score = tokenizer, scorer_of(self.objective)
         if getattr(recipe.adaptation, "dropout", 0):
             warn("dropout", "Dropout is off: PPO compares how likely the same answer is twice.", "")
         if len(self.corpus.heldout) > MEASURED:
@@ -55,7 +64,7 @@ class Earn(Lesson[Prompt]):
     def _tell_tight(self, context: int, warn: Warn) -> None:
         """Beyond its context a model writes on, only worse."""
         room = context - self.objective.longest_answer
-        tight = [row for row in self.corpus.train if context and len(row.row.ids) > room]
+        tight = [row for row in self.corpus.train if context and len(row.ids) > room]
         if tight:
             text = f"{len(tight):,} questions leave less room than the longest answer needs; "
             hint = f"Shorten objective.longest_answer or the questions to {context:,} in all."
@@ -64,9 +73,9 @@ class Earn(Lesson[Prompt]):
     @staticmethod
     def encode(
         tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], progress: Progress
-    ) -> list[Prompt]:
+    ) -> list[Asked]:
         """One question per example."""
-        return encode_prompts(tokenizer, examples, progress)
+        return encode_asked(tokenizer, examples, progress)
 
     @property
     def objective(self) -> PPO:
@@ -81,27 +90,22 @@ class Earn(Lesson[Prompt]):
         second model to ask.
         """
         found: dict[str, list[float]] = {"reward": [], "length": [], "kl": []}
-        rows = [prompt.columns for prompt in self.corpus.heldout[:MEASURED]]
+        asked = self.corpus.heldout[:MEASURED]
         size = self.recipe.training.micro_batch
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            written = self._answer(model, part, start)
-            scores = scored(score_of(self.objective), self.tokenizer, part, written, self.objective)
+        for start in range(0, len(asked), size):
+            part = asked[start : start + size]
+            seed = self.recipe.training.seed + start
+            written = write(model, self.tokenizer, part, self.objective, seed, size)
+            given = self.score(part, texts_of(self.tokenizer, written))
+            scores = penalised(given, written, self.objective)
             found["reward"] += scores.tolist()
             found["length"] += written.lengths.tolist()
             if isinstance(model, PeftModel):
                 found["kl"] += self._apart(model, written).tolist()
             if progress:
-                progress(start + len(part), len(rows))
+                progress(start + len(part), len(asked))
         means = {name: sum(each) / len(each) for name, each in found.items() if each}
         return Measure(loss=None, metrics=means)
-
-    def _answer(self, model: Any, rows: Sequence[dict[str, Any]], seed: int) -> Written:
-        return rollout.write(
-            model, self.tokenizer, [row["input_ids"] for row in rows],
-            self.objective.longest_answer, self.objective.temperature,
-            self.recipe.training.seed + seed, len(rows),
-        )  # fmt: skip
 
     def _apart(self, model: Any, written: Written) -> torch.Tensor:
         with measuring(model):
@@ -115,7 +119,7 @@ class Earn(Lesson[Prompt]):
 
     def dataset(self) -> Dataset:
         """Questions, and what a reward may look at."""
-        return Dataset.from_list([prompt.columns for prompt in self.corpus.train])
+        return Dataset.from_list([columns_of(asked) for asked in self.corpus.train])
 
     def lengths(self, dataset: Dataset) -> list[int]:
         """A question and the longest answer."""

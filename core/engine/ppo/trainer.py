@@ -25,12 +25,14 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase
 from trl.trainer.utils import disable_dropout_in_model
 
+from core.engine.asked import Asked
 from core.engine.ppo import losses, rollout
-from core.engine.ppo.rewarding import Score, score_of
+from core.engine.ppo.questions import asked_of, scorer_of
 from core.engine.ppo.rollout import Rollout, Written
 from core.engine.ppo.values import head_for
 from core.engine.score import measuring
 from core.engine.trainer import Watched
+from core.engine.watch import OWN
 from core.objectives.ppo import PPO
 
 
@@ -79,7 +81,7 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         self, *, model: Any, args: PolicyArguments, peft_config: Any, **arguments: Any
     ) -> None:
         assert args.objective is not None
-        self.objective, self.score = args.objective, score_of(args.objective)
+        self.objective, self.score = args.objective, scorer_of(args.objective)
         self.coefficient = self.objective.kl_coefficient
         self.reference = None
         if peft_config:
@@ -131,7 +133,7 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         if part == 0:
             self.head.zero_grad()  # the library forgets gradients of the model only
             if step == 0 or self.rollout is None:
-                self._roll(filled(batch["rows"], self._size), number)
+                self._roll([asked_of(row) for row in filled(batch["rows"], self._size)], number)
         assert self.rollout is not None
         turn, portion = divmod(step, self.objective.minibatches)
         order = torch.tensor(shuffled(self._size, self.args.seed, number, turn))
@@ -141,24 +143,26 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         mine: Rollout = self.rollout.rows(chosen[part * size : (part + 1) * size])
         return mine
 
-    def _roll(self, rows: Sequence[dict[str, Any]], number: int) -> None:
+    def _roll(self, asked: Sequence[Asked], number: int) -> None:
         """Answer the questions, reward the answers and judge each of their tokens."""
         seed = self.args.seed + number * self._size
+        size, chosen = self.args.per_device_train_batch_size, self.objective
         with self.accelerator.autocast():
-            written = answer(self.model, self.processing_class, rows, self.objective, seed,
-                             self.args.per_device_train_batch_size)  # fmt: skip
+            written = write(self.model, self.processing_class, asked, chosen, seed, size)
             thought = self._think(written)
-        scores = scored(self.score, self.processing_class, rows, written, self.objective)
-        self.rollout = rollout.judge(written, thought, scores, self.coefficient, self.objective)
+        texts = texts_of(self.processing_class, written)
+        each = self.score.each(asked, texts)
+        scores = penalised(self.score.total(each), written, chosen)
+        self.rollout = rollout.judge(written, thought, scores, self.coefficient, chosen)
         kl = summed(thought[0] - thought[1], written.mask)
         self.facts = {
             "reward": float(scores.mean()),
             "kl": float(kl.mean()),
             "length": float(written.lengths.float().mean()),
-        }
-        if self.objective.kl == "adaptive":
+        } | {f"reward/{name}": sum(found) / len(found) for name, found in each.items()}
+        if chosen.kl == "adaptive":
             self.coefficient = losses.next_coefficient(
-                self.coefficient, self.facts["kl"], self.objective.kl_target
+                self.coefficient, self.facts["kl"], chosen.kl_target
             )
 
     def _think(self, written: Written) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -203,7 +207,8 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
             figures = torch.stack(self._told).sum(0).tolist()
             self._told = []
             names = ("entropy", "value_loss", "clipped")
-            logs = logs | self.facts | dict(zip(names, figures, strict=True))
+            told = self.facts | dict(zip(names, figures, strict=True))
+            logs = logs | {f"{OWN}{name}": value for name, value in told.items()}
             self._learned += self._tokens
             logs["num_tokens"] = self._learned
         super().log(logs, *rest)
@@ -237,34 +242,30 @@ def unchanged(model: Any, reference: Any) -> Iterator[Any]:
         yield reference
 
 
-def answer(
+def write(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[dict[str, Any]],
+    asked: Sequence[Asked],
     objective: PPO,
     seed: int,
     at_once: int,
 ) -> Written:
-    """One sampled answer to each row's question."""
-    prompts = [list(row["input_ids"]) for row in rows]
-    return rollout.write(
-        model, tokenizer, prompts, objective.longest_answer, objective.temperature, seed, at_once
-    )
+    """One sampled answer to each question."""
+    prompts = [question.ids for question in asked]
+    longest, heat = objective.longest_answer, objective.temperature
+    return rollout.write(model, tokenizer, prompts, longest, heat, seed, at_once)
 
 
-def scored(
-    score: Score,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[dict[str, Any]],
-    written: Written,
-    objective: PPO,
-) -> torch.Tensor:
+def texts_of(tokenizer: PreTrainedTokenizerBase, written: Written) -> list[str]:
+    """Answers as text, without special tokens."""
+    kept = [ids[mask] for ids, mask in zip(written.answers, written.mask, strict=True)]
+    texts: list[str] = tokenizer.batch_decode(kept, skip_special_tokens=True)
+    return texts
+
+
+def penalised(scores: list[float], written: Written, objective: PPO) -> torch.Tensor:
     """The reward of each answer, less the penalty for one that does not end."""
-    texts = tokenizer.batch_decode(
-        [ids[kept] for ids, kept in zip(written.answers, written.mask, strict=True)],
-        skip_special_tokens=True,
-    )
-    found = torch.tensor(score(rows, texts), device=written.ids.device, dtype=torch.float32)
+    found = torch.tensor(scores, device=written.ids.device, dtype=torch.float32)
     return found - objective.missing_end_penalty * (~written.ended).float()
 
 
