@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from core import templates
-from core.value import Value
+from core.value import EXPERT, Value
 
 AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
 """`auto` says the same as an empty value."""
@@ -225,7 +225,7 @@ class Training(Value):
         title="Decay",
         description="Share of the steps in which wsd falls, at the end. Usual: 0.1 to 0.2 (arXiv "
         "2405.18392).",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     final_rate: float = Field(
         0.0,
@@ -233,7 +233,7 @@ class Training(Value):
         lt=1,
         title="Final rate",
         description="Share of the learning rate at which cosine and wsd end. Usual: 0 to 0.1.",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     lora_plus: float | None = Field(
         None,
@@ -242,7 +242,7 @@ class Training(Value):
         title="LoRA+",
         description="So many times the learning rate for the second matrix of each adapter, which "
         "begins at zero. Usual: 16 (arXiv 2402.12354). Empty: the same rate for both.",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     embedding_rate: float | None = Field(
         None,
@@ -251,7 +251,7 @@ class Training(Value):
         title="Embedding rate",
         description="Learning rate of the embeddings and the output head where these are trained. "
         "Usual: a half to a tenth of the learning rate. Empty: the same.",
-        json_schema_extra={"rate": True, "expert": True},
+        json_schema_extra=EXPERT | {"rate": True},
     )
     weight_decay: float = Field(
         0.0,
@@ -277,7 +277,7 @@ class Training(Value):
         title="Noise (NEFTune)",
         description="Random noise on the embeddings while training, against learning answers by "
         "heart. Usual: 5 (arXiv 2310.05914). Empty: none. For imitation (SFT) only.",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     beta1: float = Field(
         0.9,
@@ -285,7 +285,7 @@ class Training(Value):
         lt=1,
         title="Beta 1",
         description="How long the optimizer remembers the direction of gradients. Usual: 0.9.",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     beta2: Annotated[float | None, AUTO] = Field(
         None,
@@ -293,7 +293,7 @@ class Training(Value):
         lt=1,
         title="Beta 2",
         description="How long it remembers their size. Empty: 0.999 for Adam, 0.99 for Lion.",
-        json_schema_extra={"expert": True},
+        json_schema_extra=EXPERT,
     )
     epsilon: float = Field(
         1e-8,
@@ -301,7 +301,7 @@ class Training(Value):
         le=1e-2,
         title="Epsilon",
         description="Keeps Adam from dividing by zero. Usual: 1e-8.",
-        json_schema_extra={"rate": True, "expert": True},
+        json_schema_extra=EXPERT | {"rate": True},
     )
     checkpointing: Literal["auto", "on", "off"] = Field(
         "auto",

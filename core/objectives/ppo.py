@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.objectives.base import Objective
 from core.rewards import AnyReward, Exact
+from core.value import EXPERT
 
 
 class PPO(Objective):
@@ -51,6 +52,7 @@ class PPO(Objective):
         title="KL control",
         description="adaptive raises and lowers the coefficient until answers are as far away as "
         "the target (arXiv 1909.08593).",
+        json_schema_extra=EXPERT,
     )
     kl_target: float = Field(
         6.0,
@@ -59,11 +61,13 @@ class PPO(Objective):
         title="KL target",
         description="Distance of an answer, in nats, that adaptive control aims at. Usual: 1 to "
         "10; 6 in the paper.",
+        json_schema_extra=EXPERT,
     )
     kl_estimator: Literal["k1", "k3"] = Field(
         "k1",
         title="KL estimator",
         description="k1 is the log-ratio of a token; k3 varies less and is never negative.",
+        json_schema_extra=EXPERT,
     )
     clip: float = Field(
         0.2,
@@ -72,6 +76,7 @@ class PPO(Objective):
         title="Clip",
         description="How far the likelihood of a token may move within one rollout. 0.2 in the "
         "paper.",
+        json_schema_extra=EXPERT,
     )
     value_clip: float = Field(
         0.2,
@@ -79,6 +84,7 @@ class PPO(Objective):
         title="Value clip",
         description="How far the value of a token may move within one rollout. Rewards much "
         "larger than 1 need more.",
+        json_schema_extra=EXPERT,
     )
     value_coefficient: float = Field(
         0.1,
@@ -86,6 +92,7 @@ class PPO(Objective):
         le=10,
         title="Value coefficient",
         description="Weight of the value loss, which shares the model's layers. Usual: 0.1.",
+        json_schema_extra=EXPERT,
     )
     value_learning_rate: float = Field(
         1e-3,
@@ -103,6 +110,7 @@ class PPO(Objective):
         title="Entropy coefficient",
         description="Reward for staying uncertain, against answers that become all alike too "
         "soon. Usual: 0 to 0.01.",
+        json_schema_extra=EXPERT,
     )
     gamma: float = Field(
         1.0,
@@ -110,6 +118,7 @@ class PPO(Objective):
         le=1,
         title="Discount",
         description="Worth of a reward one token later. 1 for answers that are rewarded once.",
+        json_schema_extra=EXPERT,
     )
     lam: float = Field(
         0.95,
@@ -118,6 +127,7 @@ class PPO(Objective):
         title="Lambda",
         description="1 trusts what was earned in the end, 0 only the value model "
         "(arXiv 1506.02438). Usual: 0.95.",
+        json_schema_extra=EXPERT,
     )
     epochs_per_batch: int = Field(
         4,
@@ -125,6 +135,7 @@ class PPO(Objective):
         le=20,
         title="Epochs per rollout",
         description="How often the same answers are learned from before new ones are made.",
+        json_schema_extra=EXPERT,
     )
     minibatches: int = Field(
         1,
@@ -132,11 +143,13 @@ class PPO(Objective):
         le=64,
         title="Steps per epoch of a rollout",
         description="A rollout has so many times the answers of one step (batch x accumulation).",
+        json_schema_extra=EXPERT,
     )
     whiten_rewards: bool = Field(
         False,
         title="Even out rewards",
         description="Divide rewards of a rollout by their spread, when their size changes a lot.",
+        json_schema_extra=EXPERT,
     )
     temperature: float = Field(
         1.0,
@@ -159,6 +172,7 @@ class PPO(Objective):
         title="Penalty for answers without an end",
         description="Taken off the reward of an answer that was cut off. Usual: 0, or 1 when "
         "answers run on.",
+        json_schema_extra=EXPERT,
     )
 
     @property

@@ -128,6 +128,8 @@ def check(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> No
     assert "trainable" not in warnings_of(run), "the formula miscounts"
     assert story.before is not None
     assert story.after is not None
+    assert story.before.loss is not None
+    assert story.after.loss is not None
     assert story.after.loss < story.before.loss - 0.02, "nothing was learned"
     assert losses(story)[-1] < losses(story)[0]
     base = fresh(recipe)
@@ -235,12 +237,11 @@ def test_a_step_is_traced_or_refused_with_a_reason(kind: type[Adaptation], cuda:
     config = json.loads((starter() / "config.json").read_text())
     setup = Setup(cuda=cuda, dtype="bf16" if cuda else "fp32", length=64)
     if name(kind) in REFUSED:
-        with pytest.raises(CoreError) as refused:
+        with pytest.raises(CoreError, match="does not fit"):
             trace(config, kind(), setup)
-        assert refused.value.hint
-    else:
-        found = trace(config, kind(), setup)
-        assert found.allocated_bytes > 4 * kind().trainable(models.look(starter()))
+        return
+    found = trace(config, kind(), setup)
+    assert found.allocated_bytes > 4 * kind().trainable(models.look(starter()))
 
 
 def test_eight_bits_are_not_traced() -> None:
