@@ -169,7 +169,7 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
     if facts.data is None:
         return {"padded": ragged}
     longest = max(1, tokens(recipe, facts, length).longest)
-    return {"length": min(length, longest), "padded": ragged}
+    return {"length": min(length, longest + recipe.objective.room), "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:
