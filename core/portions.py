@@ -69,7 +69,8 @@ def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[
         accumulation = max(1, round(size / training.micro_batch))
         accumulation = whole_groups(recipe, accumulation)
         whole = training.micro_batch * accumulation
-        text = f"{whole:,} rows ({training.micro_batch:,} x {accumulation:,})"
+        unit = "rows" if recipe.objective.answers == 1 else "answers, in whole groups"
+        text = f"{whole:,} {unit} ({training.micro_batch:,} x {accumulation:,})"
         told.append(Decision(name="Effective batch", value=text, because=because))
     return {
         "max_length": length,
