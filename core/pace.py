@@ -17,9 +17,10 @@ FLOPS_PER_CORE = 25e9
 
 
 def tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
-    """Tokens of all steps; packed sequences are full."""
+    """Tokens of all steps; packed sequences are full, generated answers as long as they may be."""
     length = settings.max_length
     mean = length if settings.packing else tokens(recipe, facts, length).mean
+    mean += recipe.objective.room + recipe.objective.writes
     return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
 
 
@@ -41,8 +42,13 @@ def correction_of(recipe: Recipe, facts: Facts, *, cuda: bool) -> Correction | N
 
 
 def run_seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> float | None:
-    """A rough time for so many tokens; None on a card that nobody knows."""
+    """A rough time for so many tokens.
+
+    None on a card that nobody knows, and where answers are generated: that was never measured.
+    """
     assert facts.model is not None
+    if recipe.objective.room or recipe.objective.writes:
+        return None
     per_token = token_seconds(recipe, facts.model, facts.machine, settings)
     known = correction_of(recipe, facts, cuda=settings.device == "cuda")
     ratio = known.seconds if known else None

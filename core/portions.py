@@ -85,6 +85,8 @@ def settle_batch(
         share = filled(recipe, facts, settings)
     accumulation = whole_groups(recipe, max(1, round(size * share / micro)))
     whole, unit = micro * accumulation, "sequences" if settings.packing else "rows"
+    if recipe.objective.answers > 1:
+        unit = "answers, in whole groups"
     text = f"{whole:,} {unit} ({micro:,} x {accumulation:,})"
     if settings.packing:
         text += f", about {whole / share:,.0f} rows"

@@ -122,7 +122,7 @@ def _path(location: tuple[int | str, ...]) -> str:
     kept: list[str] = []
     for position, part in enumerate(location):
         union = position and location[position - 1] in _UNIONS
-        entry = location[position - 2 : position - 1] == ("rewards",)
+        entry = position > 2 and location[position - 2] == "rewards"
         if not entry and not (
             union and isinstance(part, str) and part in _tags(str(location[position - 1]))
         ):

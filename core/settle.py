@@ -198,12 +198,13 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
     batch, length = settings.micro_batch, settings.max_length
     if settings.packing:
         return {"rows": 1, "length": batch * length, "padded": not facts.model.attends}
-    ragged, more = batch > 1 or recipe.objective.paired, recipe.objective.writes
+    goal = recipe.objective
+    ragged = batch > 1 or goal.paired
     if facts.data is not None:
-        length = min(length, max(1, tokens(recipe, facts, length).longest))
+        length = min(length, max(1, tokens(recipe, facts, length).longest) + goal.room)
     if settings.padding_free:
         return {"rows": 1, "length": batch * length, "padded": False}
-    return {"length": length + more, "padded": ragged}
+    return {"length": length + goal.writes, "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

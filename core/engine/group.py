@@ -31,6 +31,7 @@ class Grouping(Watched):
     _step: int
     _buffered_inputs: Any
     _metrics: Any
+    generation_config: Any
 
     def __init__(self, watch: Any, **arguments: Any) -> None:
         data = arguments["train_dataset"]
@@ -51,6 +52,18 @@ class Grouping(Watched):
         made = super()._generate(*given, **named)
         self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen - self._seen]
         return made
+
+    def batch_of(self, inputs: Any) -> dict[str, Any]:
+        """Questions with the answers that were generated to them."""
+        batch = self._buffered_inputs[(self._step - 1) % self.args.steps_per_generation]
+        return {
+            "input_ids": torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1),
+            "attention_mask": torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1),
+        }
+
+    def make_large(self) -> None:
+        """Answers that do not end before they are as long as they may be."""
+        self.generation_config.min_new_tokens = self.args.max_completion_length
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)

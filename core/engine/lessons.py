@@ -30,7 +30,7 @@ LESSONS: dict[str, type[Lesson[Any]]] = {
 
 def lesson_for(objective: Objective) -> type[Lesson[Any]]:
     """The lesson of an objective."""
-    return LESSONS[objective.kind] if objective.stable else _experimental(objective.kind)
+    return LESSONS.get(objective.kind) or _experimental(objective.kind)
 
 
 def _experimental(kind: str) -> type[Lesson[Any]]:

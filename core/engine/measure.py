@@ -7,6 +7,7 @@ run knows of it: this is a process of its own.
 from __future__ import annotations
 
 import contextlib
+import copy
 import random
 import tempfile
 import time
@@ -34,6 +35,7 @@ from core.machine import gpu_used_by_this_process, read_machine
 from core.memory.correction import device_name
 from core.memory.measured import Measured, Trial, usual_trial
 from core.plan import Plan
+from core.portions import whole_groups
 from core.recipe import Recipe
 from core.rundir import RunDir
 
@@ -126,10 +128,10 @@ class Attempt(Watched):
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
         """Forward and backward, timed."""
         self.meter.where = f"in trial step {self.state.global_step + 1} of {LONGEST + USUAL}"
-        begun, batch = self.meter.clock(), dict(inputs)
+        begun, batch = self.meter.clock(), copy.copy(inputs)
         loss = super().training_step(model, inputs, *rest, **named)
         self._done = self.meter.clock()
-        self._tried = _trial(batch, self._done - begun)
+        self._tried = _trial(self.batch_of(batch), self._done - begun)
         return loss
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **named: Any) -> None:
@@ -177,12 +179,12 @@ def _try(job: Job, meter: Meter) -> float:
     folder = models.resolve(job.recipe.model)
     joined = job.settings.packing or job.settings.padding_free
     tokenizer, lesson = read_rows(job, folder)
-    data = lesson.dataset()
+    data = _repeated(lesson.dataset(), job.recipe.objective.answers)
     lengths = lesson.lengths(data)
     size = min(job.settings.micro_batch, len(lengths))
     batches = choose(lengths, size, job.recipe.training.seed, joined=joined)
     chosen = batches.longest + batches.usual
-    job.settings = _few(job.settings, size, len(chosen))
+    job.settings = _few(job.recipe, job.settings, size, len(chosen))
     rows = [row for batch in chosen for row in batch * job.settings.accumulation]
     meter.where = "while the model was loaded"
     job.recipe.adaptation.peft_config()  # loads a library, which is no part of the steps
@@ -194,16 +196,24 @@ def _try(job: Job, meter: Meter) -> float:
     kind: type[Attempt] = type("Trial", (Attempt, lesson.trainer), {})
     trainer = build_trainer(kind, job, _watch(job), model, tokenizer, lesson, data.select(rows))
     trainer.meter = meter
+    trainer.make_large()
     trainer.train()
     return batches.typical
 
 
-def _few(settings: Settings, size: int, steps: int) -> Settings:
+def _repeated(data: Dataset, times: int) -> Dataset:
+    """Every row so often in a row: its answers are generated side by side."""
+    if times == 1:
+        return data
+    return data.select([row for row in range(len(data)) for _ in range(times)])
+
+
+def _few(recipe: Recipe, settings: Settings, size: int, steps: int) -> Settings:
     """The run's settings for a handful of steps; at a rate of 0 none of them can diverge."""
     return settings.model_copy(
         update={
             "micro_batch": size,
-            "accumulation": min(settings.accumulation, GATHERED),
+            "accumulation": whole_groups(recipe, min(settings.accumulation, GATHERED)),
             "steps": steps,
             "warmup_steps": 0,
             "learning_rate": 0.0,

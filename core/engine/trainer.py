@@ -123,6 +123,13 @@ class Watched(Optimized):
     def _diverged(self, what: str) -> Diverged:
         return Diverged(what, self.state.global_step + 1, self.watch.settings.learning_rate)
 
+    def batch_of(self, inputs: Any) -> dict[str, Any]:
+        """What the model reads in a step that was given these inputs, and has just been taken."""
+        return dict(inputs)
+
+    def make_large(self) -> None:
+        """Let every step be as large as any can be, for trials of the memory."""
+
     def evaluate(self, *unused: Any, **named: Any) -> dict[str, float]:
         """The held-out rows measured, told and remembered."""
         assert self.watch.measure is not None

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from core.objectives.base import Objective
 from core.rewards import AnyReward, Exact
+
+MOST = 20
+
+
+def _some(rewards: tuple[AnyReward, ...]) -> tuple[AnyReward, ...]:
+    """At least one; told only when every entry is sound, unlike a limit of the field."""
+    if not 1 <= len(rewards) <= MOST:
+        raise PydanticCustomError("rewards", "1 to {most} rewards are needed", {"most": MOST})
+    return rewards
 
 
 class Rewarded(Objective):
@@ -21,10 +31,8 @@ class Rewarded(Objective):
     )
     most_raised: ClassVar = 5.0
 
-    rewards: tuple[AnyReward, ...] = Field(
+    rewards: Annotated[tuple[AnyReward, ...], AfterValidator(_some)] = Field(
         (Exact(),),
-        min_length=1,
-        max_length=20,
         title="Rewards",
         description="What makes an answer good; several are summed, each times its weight. Each "
         "entry has a kind: exact, contains, regex, json_schema, length, model or python.",

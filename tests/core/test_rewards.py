@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from core.errors import RecipeError
+from core.recipe import Recipe, parse
 from core.rewards import AnyReward, Contains, Exact, JsonSchema, Length, Pure, Regex, names_of
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyReward)
@@ -119,3 +122,31 @@ def test_what_cannot_be_is_refused(raw: dict[str, Any]) -> None:
 def test_rewards_of_one_kind_have_numbers() -> None:
     given = (Exact(), Regex(pattern="a"), Regex(pattern="b"))
     assert names_of(given) == ("exact", "regex-1", "regex-2")
+
+
+def test_a_recipe_writes_and_reads_its_rewards() -> None:
+    given = (Exact(weight=2), Regex(pattern=r"^\s*{.*: 1}$"), JsonSchema(shape=SHAPE))
+    recipe = Recipe().edit("objective", {"kind": "grpo"}).edit("objective.rewards", given)
+    assert parse(yaml.safe_load(recipe.to_yaml())) == recipe
+    assert recipe.get("objective.rewards") == given
+
+
+@pytest.mark.parametrize(
+    ("entry", "where", "told"),
+    [
+        ({"kind": "luck"}, "objective.rewards.0", "known: exact, contains, regex"),
+        ({"kind": "regex", "pattern": "("}, "objective.rewards.0.pattern", "no regular expression"),
+        ({"kind": "exact", "wieght": 1}, "objective.rewards.0.wieght", "did you mean"),
+    ],
+)
+def test_a_wrong_reward_is_named(entry: dict[str, Any], where: str, told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Recipe().edit("objective", {"kind": "rloo", "rewards": [entry]})
+    (problem,) = caught.value.problems
+    assert problem.where == where
+    assert told in problem.text
+
+
+def test_without_a_reward_there_is_nothing_to_learn() -> None:
+    with pytest.raises(RecipeError, match="1 to 20 rewards are needed"):
+        Recipe().edit("objective", {"kind": "grpo", "rewards": []})
