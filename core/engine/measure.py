@@ -141,12 +141,16 @@ class Attempt(Watched):
 
 def _trial(batch: dict[str, Any], seconds: float) -> Trial:
     """What a batch held: padding is what the mask leaves out; packed rows have no mask."""
-    ids, mask = batch["input_ids"], batch.get("attention_mask")
+    sides = ("",) if "input_ids" in batch else ("chosen_", "rejected_")
+    ids = [batch[f"{side}input_ids"] for side in sides]
+    masks = [batch.get(f"{side}attention_mask") for side in sides]
+    rows, longest = sum(side.shape[0] for side in ids), max(side.shape[1] for side in ids)
+    held = zip(ids, masks, strict=True)
     return Trial(
-        rows=ids.shape[0],
-        longest=ids.shape[1],
-        tokens=ids.numel() if mask is None else int(mask.sum()),
-        computed=ids.numel(),
+        rows=rows,
+        longest=longest,
+        tokens=sum(side.numel() if mask is None else int(mask.sum()) for side, mask in held),
+        computed=rows * longest,
         seconds=seconds,
     )
 
