@@ -143,13 +143,19 @@ class Attempt(Watched):
 
 def _trial(batch: dict[str, Any], seconds: float) -> Trial:
     """What a batch held: padding is what the mask leaves out; joined rows have no mask."""
-    ids, mask = batch["input_ids"], batch.get("attention_mask")
-    starts = batch.get("cu_seq_lens_q")
+    sides = ("",) if "input_ids" in batch else ("chosen_", "rejected_")
+    ids = [batch[f"{side}input_ids"] for side in sides]
+    masks = [batch.get(f"{side}attention_mask") for side in sides]
+    rows, longest = sum(side.shape[0] for side in ids), max(side.shape[1] for side in ids)
+    computed, starts = rows * longest, batch.get("cu_seq_lens_q")
+    if starts is not None:
+        rows, longest = len(starts) - 1, batch["max_length_q"]
+    held = zip(ids, masks, strict=True)
     return Trial(
-        rows=len(ids) if starts is None else len(starts) - 1,
-        longest=ids.shape[1] if starts is None else batch["max_length_q"],
-        tokens=ids.numel() if mask is None else int(mask.sum()),
-        computed=ids.numel(),
+        rows=rows,
+        longest=longest,
+        tokens=sum(side.numel() if mask is None else int(mask.sum()) for side, mask in held),
+        computed=computed,
         seconds=seconds,
     )
 

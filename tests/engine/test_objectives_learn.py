@@ -16,6 +16,7 @@ from core.engine.emit import Voice
 from core.engine.judge import open_judge
 from core.engine.lesson import Lesson
 from core.engine.load import load_tokenizer
+from core.engine.measure import measure
 from core.engine.plain import parted
 from core.engine.preview import preview
 from core.engine.run import Job, _make_trainer, read_rows
@@ -30,7 +31,7 @@ from core.places import sample, starter
 from core.plan import Plan
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
-from tests.engine.conftest import create, go, losses, weights
+from tests.engine.conftest import create, go, losses, plan_of, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 EXPERIMENTAL = {kind.model_fields["kind"].default for kind in OBJECTIVES if not kind.stable}
@@ -111,7 +112,8 @@ def test_it_learns_on_rows_it_has_not_seen(
         assert story.after.metrics["perplexity"] == pytest.approx(math.exp(story.after.loss))
     else:
         assert story.after.metrics["margin"] > story.before.metrics["margin"]
-        assert story.after.metrics["accuracy"] > max(0.5, story.before.metrics["accuracy"])
+        if kind not in EXPERIMENTAL:
+            assert story.after.metrics["accuracy"] > 0.7
     if kind == "kto":  # model and reference are the same at first
         assert losses(story)[0] == pytest.approx(0.5, abs=1e-6)
     assert story.steps[-1].tokens > story.steps[0].tokens > 0
@@ -284,3 +286,18 @@ def test_a_reward_model_judges_new_answers_well(tmp_path: Path) -> None:
     assert 0.2 < story.before.metrics["accuracy"] < 0.8
     assert story.after.metrics["accuracy"] > 0.95
     assert story.after.metrics["margin"] > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["pretrain", "kto", "reward", "orpo"])
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_memory_is_measured_before_a_run(
+    tmp_path: Path, files: dict[str, Path], kind: str, adaptation: str
+) -> None:
+    """Trial steps of every family work, on the longest rows."""
+    recipe = recipe_of(files, kind).edit("adaptation", {"kind": adaptation})
+    settings = plan_of(recipe).settings
+    assert settings is not None
+    found = measure(recipe, settings, tmp_path)
+    assert (found.fits, found.failure) == (True, "")
+    assert found.eta(settings)

@@ -86,7 +86,7 @@ def test_every_goal_is_a_card_and_brings_its_own_fields(
     assert session.recipe.objective.kind == "dpo"
     assert goals.kinds.options["dpo"].isChecked()
     (form,) = [form for form in parameters.forms if form.prefix == "objective"]
-    assert list(form.rows) == ["beta", "loss_type"]
+    assert list(form.rows) == ["beta", "loss_type", "label_smoothing"]
     known(qtbot, session)
     assert [p.where for p in session.plan.blockers] == ["data.format", "data.heldout"]
     session.use_data(f"{SAMPLE}preferences.jsonl", "")
