@@ -126,32 +126,11 @@ def test_what_is_saved_is_what_was_measured(tmp_path: Path, recipe: Recipe) -> N
     assert lesson.measure(model).metrics == story.after.metrics
 
 
-THINGS = [
-    "dog",
-    "cat",
-    "horse",
-    "garden",
-    "lake",
-    "river",
-    "house",
-    "boat",
-    "tree",
-    "school",
-    "friend",
-    "kitchen",
-    "park",
-    "beach",
-    "road",
-    "train",
-    "box",
-    "bell",
-    "letter",
-    "farm",
-    "bridge",
-    "apple",
-    "window",
-    "song",
-]
+THINGS = (
+    "dog", "cat", "horse", "garden", "lake", "river", "house", "boat",
+    "tree", "school", "friend", "kitchen", "park", "beach", "road", "train",
+    "box", "bell", "letter", "farm", "bridge", "apple", "window", "song",
+)  # fmt: skip
 ASKED = ("Tell me a story about a {}.", "Describe a {}.", "What is a {}?")
 
 
