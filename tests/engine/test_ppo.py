@@ -13,14 +13,16 @@ from safetensors.torch import load_file
 
 from core import durable
 from core.engine.asked import Asked
-from core.engine.encode import Row, prepare_template
+from core.engine.emit import Voice
+from core.engine.encode import Row
 from core.engine.load import load_tokenizer, open_weights
 from core.engine.ppo import rollout
-from core.engine.ppo.lesson import Earn
 from core.engine.ppo.questions import asked_of, columns_of
 from core.engine.ppo.rollout import join, judge, restore
 from core.engine.ppo.trainer import InTurns, filled, penalised, shuffled
+from core.engine.run import open_job, read_rows
 from core.engine.score import extend
+from core.engine.wishes import Wishes
 from core.events import Event, Step
 from core.objectives import PPO
 from core.places import starter
@@ -120,9 +122,9 @@ def test_what_is_saved_is_what_was_measured(tmp_path: Path, recipe: Recipe) -> N
     model = PeftModel.from_pretrained(
         open_weights(starter(), "cpu", torch.float32), run.adapter
     ).eval()
-    tokenizer = load_tokenizer(starter())
-    prepare_template(tokenizer)
-    lesson = Earn(recipe, tokenizer, lambda code, text, hint: None, lambda done, total: None)
+    job = open_job(run, Voice(run), Wishes(run, run.control().serial))
+    _, lesson = read_rows(job, starter())
+    job.voice.close()
     assert lesson.measure(model).metrics == story.after.metrics
 
 
