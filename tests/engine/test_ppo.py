@@ -159,7 +159,7 @@ def test_a_step_is_the_same_however_it_is_divided(tmp_path: Path, recipe: Recipe
     rows = list(small.train_dataset)[:8]
     found = gradients(small, rows)
     assert small.rollout is not None
-    assert len(set(small.rollout.lengths.tolist())) > 2
+    assert len(set(small.rollout.lengths.tolist())) > 1
     whole = recipe.edit("training.micro_batch", 4).edit("training.accumulation", 1)
     large = learner(tmp_path / "large", whole)
     large.rollout = small.rollout
