@@ -58,7 +58,12 @@ def run_seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> 
 def token_seconds(
     recipe: Recipe, model: ModelFacts, machine: Machine, settings: Settings
 ) -> float | None:
-    """Seconds to train on one token, as a formula says; None on a card that nobody knows."""
+    """Seconds to train on one token, as a formula says; None on a card that nobody knows.
+
+    None also where answers are generated: how long they get, and take, no formula here knows.
+    """
+    if recipe.objective.writes:
+        return None
     passes = 6 if recipe.adaptation.trains_base else 4
     passes += 2 * recipe.objective.looks_back
     if settings.device == "cpu":

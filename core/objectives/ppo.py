@@ -30,7 +30,6 @@ class PPO(Objective):
     )
     most_raised: ClassVar = 5.0
     counted_as: ClassVar = "ppo"
-    stable: ClassVar = False
 
     rewards: tuple[AnyReward, ...] = Field(
         (Exact(),),

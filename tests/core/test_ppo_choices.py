@@ -56,6 +56,11 @@ def test_every_epoch_of_a_rollout_is_a_step_more() -> None:
     assert thrice.steps == 3 * once.steps
 
 
+def test_nobody_guesses_how_long_answers_take() -> None:
+    assert make_plan(CHOSEN, KNOWN).seconds is not None
+    assert make_plan(recipe(), KNOWN).seconds is None
+
+
 def test_answers_take_memory_too() -> None:
     short, long = (make_plan(recipe(longest_answer=size), KNOWN).needed for size in (16, 2048))
     assert short < long

@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import set_seed
 
 from core import durable
 from core.engine.asked import Asked
-from core.engine.encode import Row, prepare_template
+from core.engine.emit import Voice
+from core.engine.encode import Row
 from core.engine.load import load_tokenizer, open_weights
 from core.engine.ppo import rollout
-from core.engine.ppo.lesson import Earn
 from core.engine.ppo.questions import asked_of, columns_of
 from core.engine.ppo.rollout import join, judge, restore
-from core.engine.ppo.trainer import InTurns, filled, penalised, shuffled
+from core.engine.ppo.trainer import InTurns, PolicyTrainer, filled, penalised, shuffled
+from core.engine.run import _make_trainer, open_job, read_rows
 from core.engine.score import extend
+from core.engine.wishes import Wishes
 from core.events import Event, Step
 from core.objectives import PPO
 from core.places import starter
@@ -120,38 +124,57 @@ def test_what_is_saved_is_what_was_measured(tmp_path: Path, recipe: Recipe) -> N
     model = PeftModel.from_pretrained(
         open_weights(starter(), "cpu", torch.float32), run.adapter
     ).eval()
-    tokenizer = load_tokenizer(starter())
-    prepare_template(tokenizer)
-    lesson = Earn(recipe, tokenizer, lambda code, text, hint: None, lambda done, total: None)
+    job = open_job(run, Voice(run), Wishes(run, run.control().serial))
+    _, lesson = read_rows(job, starter())
+    job.voice.close()
     assert lesson.measure(model).metrics == story.after.metrics
 
 
-THINGS = [
-    "dog",
-    "cat",
-    "horse",
-    "garden",
-    "lake",
-    "river",
-    "house",
-    "boat",
-    "tree",
-    "school",
-    "friend",
-    "kitchen",
-    "park",
-    "beach",
-    "road",
-    "train",
-    "box",
-    "bell",
-    "letter",
-    "farm",
-    "bridge",
-    "apple",
-    "window",
-    "song",
-]
+def learner(folder: Path, recipe: Recipe) -> PolicyTrainer:
+    """The trainer of a run that has not begun."""
+    run = create(folder, recipe)
+    job = open_job(run, Voice(run), Wishes(run, run.control().serial))
+    tokenizer, lesson = read_rows(job, starter())
+    set_seed(0)
+    found = _make_trainer(job, lesson.load(starter(), job.settings), tokenizer, lesson)
+    job.voice.close()
+    assert isinstance(found, PolicyTrainer)
+    return found
+
+
+def gradients(trainer: PolicyTrainer, rows: list[dict[str, Any]]) -> list[torch.Tensor]:
+    """Of the second step of a rollout, added up over its micro-batches."""
+    trainer.state.global_step = 1
+    parts = trainer.args.gradient_accumulation_steps
+    for _ in range(parts):
+        loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs({"rows": rows}))
+        (loss / parts).backward()
+    trained = [*trainer.model.parameters(), *trainer.head.parameters()]
+    return [one.grad for one in trained if one.grad is not None]
+
+
+def test_a_step_is_the_same_however_it_is_divided(tmp_path: Path, recipe: Recipe) -> None:
+    recipe = recipe.edit("objective.longest_answer", 16)
+    small = learner(tmp_path / "small", recipe)
+    rows = list(small.train_dataset)[:8]
+    found = gradients(small, rows)
+    assert small.rollout is not None
+    assert len(set(small.rollout.lengths.tolist())) > 1
+    whole = recipe.edit("training.micro_batch", 4).edit("training.accumulation", 1)
+    large = learner(tmp_path / "large", whole)
+    large.rollout = small.rollout
+    again = gradients(large, rows)
+    assert len(found) == len(again) > 2
+    assert any(bool(one.any()) for one in found)
+    for one, other in zip(found, again, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+THINGS = (
+    "dog", "cat", "horse", "garden", "lake", "river", "house", "boat",
+    "tree", "school", "friend", "kitchen", "park", "beach", "road", "train",
+    "box", "bell", "letter", "farm", "bridge", "apple", "window", "song",
+)  # fmt: skip
 ASKED = ("Tell me a story about a {}.", "Describe a {}.", "What is a {}?")
 
 
