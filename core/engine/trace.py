@@ -45,11 +45,11 @@ def trace(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Trace
         timeline=tuple(Point(event=event, bytes=size) for event, size in plain.timeline),
         seconds=time.perf_counter() - begun,
         versions=versions(),
-        doubt="; ".join(_doubts(config, setup)),
+        doubt="; ".join(_doubts(config, adaptation, setup)),
     )
 
 
-def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
+def _doubts(config: dict[str, Any], adaptation: Adaptation, setup: Setup) -> Iterator[str]:
     """What was never compared with measurements on a GPU."""
     kinds = {
         "mixtures of experts": any(
@@ -58,6 +58,7 @@ def _doubts(config: dict[str, Any], setup: Setup) -> Iterator[str]:
         "several GPUs": setup.sharding != "none",
         "pairs (DPO)": setup.objective == "dpo",
         "this optimizer": setup.optimizer not in ("adamw", "adamw_foreach"),
+        "this method": not adaptation.traced,
     }
     for kind, given in kinds.items():
         if given:

@@ -7,12 +7,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from core.objectives.base import Objective
-from core.rewards import AnyReward, Exact
+from core.objectives.rewarded import Rewarded
 from core.value import EXPERT
 
 
-class PPO(Objective):
+class PPO(Rewarded):
     """Answer, be rewarded, and make what paid off likelier, in small steps."""
 
     kind: Literal["ppo"] = "ppo"
@@ -22,22 +21,13 @@ class PPO(Objective):
         "Learns from rewards of its own answers, judged token by token with a value model that is "
         "learned along. For a model that can do the task now and then already."
     )
-    formats: ClassVar = ("prompts", "instruct", "chat", "sharegpt", "gemini")
     rate_share: ClassVar = (
         0.1,
         "a tenth of it for rewards: larger steps leave the language behind "
         "(published PPO recipes: 1e-6 to 1e-5 in full, 1e-5 to 5e-5 with LoRA)",
     )
-    most_raised: ClassVar = 5.0
     counted_as: ClassVar = "ppo"
 
-    rewards: tuple[AnyReward, ...] = Field(
-        (Exact(),),
-        min_length=1,
-        max_length=20,
-        title="Rewards",
-        description="What an answer earns: the sum of these, each times its weight.",
-    )
     kl_coefficient: float = Field(
         0.05,
         ge=0,
@@ -100,7 +90,7 @@ class PPO(Objective):
         title="Learning rate of the value head",
         description="Of the one linear layer that begins at nothing; the shared layers have the "
         "learning rate of the training.",
-        json_schema_extra={"rate": True},
+        json_schema_extra=EXPERT | {"rate": True},
     )
     entropy_coefficient: float = Field(
         0.0,
@@ -150,20 +140,6 @@ class PPO(Objective):
         description="Divide rewards of a rollout by their spread, when their size changes a lot.",
         json_schema_extra=EXPERT,
     )
-    temperature: float = Field(
-        1.0,
-        gt=0,
-        le=2,
-        title="Temperature",
-        description="Of the answers that are learned from. Lower tries out less.",
-    )
-    longest_answer: int = Field(
-        128,
-        ge=1,
-        le=8192,
-        title="Longest answer",
-        description="Tokens after which an answer is cut off.",
-    )
     missing_end_penalty: float = Field(
         0.0,
         ge=0,
@@ -183,6 +159,11 @@ class PPO(Objective):
     def passes(self) -> int:
         """As the answers of a rollout."""
         return self.epochs_per_batch
+
+    @property
+    def room(self) -> int:
+        """Answers come on top of the maximum length, which cuts questions."""
+        return 0
 
     @property
     def writes(self) -> int:

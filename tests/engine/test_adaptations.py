@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,8 @@ from tests.engine.conftest import create, go, losses
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 ADAPTERS = [kind for kind in ADAPTATIONS if not kind.trains_base]
 SHAPES = Path(__file__).resolve().parents[1] / "data" / "memory" / "shapes"
+RATES = {"ia3": 0.05, "vera": 0.05, "p-tuning-v2": 0.1, "prompt": 0.1}
+"""Rates that show something in eight steps; others 5e-3."""
 REFUSED = ("boft",)
 """Kinds whose library reads numbers that a traced model does not have."""
 IDS = torch.arange(20, 60)[None]
@@ -173,6 +176,7 @@ def test_merged_equals_adapter(
         base = fresh(made)
         if made.adaptation.quantised:
             base = base.dequantize().float()
+            base.is_loaded_in_4bit = base.is_loaded_in_8bit = False  # left behind; IA3 heeds it
         model = PeftModel.from_pretrained(base, run.adapter).eval()
         beside = logits(model)
         merged = logits(model.merge_and_unload().eval())
@@ -263,3 +267,35 @@ def count_all(shape: str) -> None:
             model = adapt(build(config, chosen, setup), chosen, setup, Recorder(hidden=False))
             real = sum(w.numel() for w in model.parameters() if w.requires_grad)
             assert real == chosen.trainable(facts), case
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in ADAPTERS if kind.recomputes], ids=name)
+def test_recomputing_changes_no_numbers(
+    tmp_path: Path, recipe: Recipe, kind: type[Adaptation]
+) -> None:
+    found = []
+    for switch in ("on", "off"):
+        made = short(recipe, {"kind": name(kind)}, 3).edit("training.checkpointing", switch)
+        found.append(losses(go(create(tmp_path / switch, made))))
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ADAPTERS, ids=name)
+def test_preferences_are_learned_too(
+    tmp_path: Path, recipe: Recipe, kind: type[Adaptation]
+) -> None:
+    """At first the model is its own reference: the loss of the first step is that of chance."""
+    rows = [{"prompt": f"{n}?", "chosen": "yes, of course", "rejected": "no"} for n in range(24)]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = short(recipe, {"kind": name(kind)}, 8).edit("objective", {"kind": "dpo"})
+    made = made.edit("data", {"path": str(data), "heldout_share": 0.2})
+    made = made.edit("training.learning_rate", RATES.get(name(kind), 5e-3))
+    story = go(create(tmp_path / "run", made))
+    assert story.after is not None
+    assert story.after.loss is not None
+    assert story.after.loss < math.log(2) - 0.01
+    begins_as_base = not made.adaptation.virtual_tokens
+    assert (abs(losses(story)[0] - math.log(2)) < 1e-3) is begins_as_base
