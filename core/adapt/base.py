@@ -80,7 +80,7 @@ class Adaptation(Value):
         raise NotImplementedError
 
     def kept(self, model: ModelFacts, tokens: int) -> int:
-        """Numbers one layer keeps for backward beside those of LoRA: a bound, see `traced`."""
+        """Numbers one layer keeps for backward beside those of LoRA, roughly; see `traced`."""
         return 0
 
     def frozen(self, model: ModelFacts) -> int:

@@ -40,10 +40,9 @@ class IA3(Adaptation):
         return model.layers * sum(shape[name == FEED_FORWARD] for name, shape in shapes)
 
     def kept(self, model: ModelFacts, tokens: int) -> int:
-        """What is scaled, before and after."""
-        return tokens * sum(
-            2 * rows + 2 * columns for rows, columns in self.adapted(model).values()
-        )
+        """What is scaled."""
+        shapes = self.adapted(model).items()
+        return tokens * sum(shape[name == FEED_FORWARD] for name, shape in shapes)
 
     def quantisation(self) -> BitsAndBytesConfig | None:
         """PEFT hands 32-bit numbers to 4-bit layers, which must therefore compute in 32 bits."""

@@ -57,9 +57,8 @@ class _Lycoris(OnLinear):
         }
 
     def kept(self, model: ModelFacts, tokens: int) -> int:
-        """The change of every weight is written out, and each adapter may copy its input."""
-        shapes = self.adapted(model).values()
-        return sum(2 * rows * columns + tokens * (rows + columns) for rows, columns in shapes)
+        """The change of every weight is written out."""
+        return sum(rows * columns for rows, columns in self.adapted(model).values())
 
 
 class LoHa(_Lycoris):

@@ -41,10 +41,6 @@ class _Prefix(VirtualTokens):
     def _keys_and_values(self, model: ModelFacts) -> int:
         return 2 * model.layers * model.kv_heads * model.head_dim
 
-    def kept(self, model: ModelFacts, tokens: int) -> int:
-        """Keys and values of a layer once more, joined to those of the prefix."""
-        return 4 * tokens * model.kv_heads * model.head_dim
-
 
 class PrefixTuning(_Prefix):
     """Keys and values before the row, made by a small network (arXiv 2101.00190)."""

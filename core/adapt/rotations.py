@@ -58,9 +58,8 @@ class OFT(Rotation):
         return model.layers * blocks * self.block * (self.block - 1) // 2
 
     def kept(self, model: ModelFacts, tokens: int) -> int:
-        """Every input before and after it is turned; powers of every block (Cayley-Neumann)."""
-        inputs = sum(columns for _, columns in self.adapted(model).values())
-        return inputs * (2 * tokens + 8 * self.block)
+        """Powers of every block (Cayley-Neumann)."""
+        return 16 * self.block * sum(columns for _, columns in self.adapted(model).values())
 
     def peft_config(self) -> OFTConfig:
         """PEFT's settings for this choice."""

@@ -61,10 +61,8 @@ class Vera(OnLinear):
         return self.shared_rank * sum(sides)
 
     def kept(self, model: ModelFacts, tokens: int) -> int:
-        """Input, both results of the random matrices, and slices of these."""
-        shapes = self.adapted(model).values()
-        each = (2 * rows + columns + 2 * self.shared_rank for rows, columns in shapes)
-        return tokens * sum(each)
+        """Results of the random matrices."""
+        return tokens * sum(rows for rows, _ in self.adapted(model).values())
 
     def peft_config(self) -> VeraConfig:
         """PEFT's settings for this choice."""

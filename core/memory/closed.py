@@ -290,7 +290,7 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
     if not adaptation.traced or adaptation.stored == "int8":
         yield (
             UNSURE,
-            "of this method only weights and states are exact; the rest is a bound",
+            "of this method only weights and states are exact; the rest is rough",
         )
     if model.experts:
         yield UNSURE, "mixtures of experts were compared with traces, not with measurements"

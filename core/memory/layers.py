@@ -208,8 +208,8 @@ def count_layer(model: ModelFacts, adaptation: Adaptation, setup: Setup, width: 
     experts = count_experts(model, adaptation, setup, width)
     mix = count.norm() + count.attention() + count.attention_inputs()
     wide = count.norm() + count.feed_forward() + count.feed_forward_inputs() + _NORM
-    mix_wide = count.tokens * (mix + wide + count.bottlenecks())
-    saved = mix_wide + count.scores() + experts.saved() + 4 * adaptation.kept(model, count.tokens)
+    saved = count.tokens * (mix + wide + count.bottlenecks()) + count.scores() + experts.saved()
+    saved += width.math * adaptation.kept(model, count.tokens)
     linear = sum(rows * columns for rows, columns in model.linear.values())
     trained = linear if count.full else adaptation.trainable(model) // max(1, model.layers)
     attending = count.tokens * mix + count.scores() + count.attending()

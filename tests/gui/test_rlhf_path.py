@@ -92,8 +92,6 @@ def test_a_reward_model_of_another_policy_is_told(qtbot: QtBot, page: LadderPage
     assert page.session.recipe.objective.kind == "sft"
 
 
-
-
 @pytest.fixture
 def real(
     dressed: QApplication, qtbot: QtBot, machine: Machine, monkeypatch: pytest.MonkeyPatch
