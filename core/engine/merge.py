@@ -54,7 +54,11 @@ def merge(request: Merge) -> Merged:
 
 def _base(folder: Path, recipe: Recipe) -> Any:
     model = open_weights(folder, "cpu", torch.float32, recipe.adaptation.quantisation())
-    return model.dequantize().float() if recipe.adaptation.quantised else model
+    if not recipe.adaptation.quantised:
+        return model
+    model = model.dequantize().float()
+    model.is_loaded_in_4bit = model.is_loaded_in_8bit = False  # else PEFT refuses to merge IA3
+    return model
 
 
 def _write(trained: Any, run: RunDir, stored: str, out: Path) -> int:

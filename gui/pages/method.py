@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from core.adapt import ADAPTATIONS, Adaptation, carried_over
+from core.adapt.which import advise
 from core.errors import RecipeError
 from core.numbers import show_bytes, show_count
 from core.plan import Plan, make_plan
@@ -12,7 +13,7 @@ from core.recipe import Recipe
 from gui.forms import Form
 from gui.kind_chooser import KindChooser, name_of
 from gui.pages.base import Page
-from gui.parts import Disclosure
+from gui.parts import Disclosure, FactsTable
 from gui.widgets import Card, Level
 
 
@@ -27,6 +28,9 @@ class MethodPage(Page):
 
     def build(self) -> None:
         """Cards, then the fields of the chosen one."""
+        self.advice, self.reasons = Card("Which one?"), FactsTable(label_width=130)
+        self.advice.add(self.reasons)
+        self.body.addWidget(self.advice)
         self.kinds = KindChooser(ADAPTATIONS, "More methods")
         self.kinds.chosen.connect(self._choose)
         self.body.addWidget(self.kinds)
@@ -44,6 +48,7 @@ class MethodPage(Page):
 
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Price every card; working out a plan takes well under a millisecond."""
+        self._advise(plan)
         for kind in ADAPTATIONS:
             self.kinds.options[name_of(kind)].tell(*self._price(recipe, kind, plan))
         self.kinds.mark(recipe.adaptation.kind)
@@ -51,6 +56,17 @@ class MethodPage(Page):
         self.settings.heading.setText(f"Settings of {chosen.title}")
         self.settings.setVisible(bool(self.form.rows or self.experts.rows))
         self.rare.setVisible(bool(self.experts.rows))
+
+    def _advise(self, plan: Plan) -> None:
+        """What suits the model, the memory and the rows, once all three are known."""
+        model, titles = (
+            self.session.facts.model,
+            {name_of(kind): kind.title for kind in ADAPTATIONS},
+        )
+        known = model is not None and plan.rows > 0 and plan.limit > 0
+        found = advise(model, plan.limit, plan.rows) if known and model is not None else []
+        self.reasons.show_facts((titles[name], because) for name, because in found)
+        self.advice.setVisible(bool(found))
 
     def _price(
         self, recipe: Recipe, kind: type[Adaptation], plan: Plan
