@@ -145,7 +145,7 @@ def _ended(recipe: Recipe, settings: Settings, failure: str) -> Measured:
         device=device_name(machine, cuda=cuda),
         driver=machine.driver if cuda else "",
         cuda=cuda,
-        adaptation=recipe.adaptation.kind,
+        adaptation=recipe.measured_as,
         limit_bytes=machine.memory,
     )
 

@@ -38,7 +38,7 @@ def context_of(machine: Machine) -> int:
 def correction_of(recipe: Recipe, facts: Facts, *, cuda: bool) -> Correction | None:
     """What earlier measurements here say about this kind of run."""
     device = device_name(facts.machine, cuda=cuda)
-    return facts.corrections.find(device, recipe.adaptation.kind)
+    return facts.corrections.find(device, recipe.measured_as)
 
 
 def run_seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> float | None:

@@ -69,6 +69,14 @@ class Recipe(Value):
             node = getattr(node, name)
         return node
 
+    @property
+    def measured_as(self) -> str:
+        """Whose measurements correct its estimates: those of its adaptation, and of its objective
+        where that also writes answers, which is work of another kind."""
+        kind = str(self.adaptation.kind)
+        writes = self.objective.room or self.objective.writes
+        return f"{kind}, {self.objective.kind}" if writes else kind
+
     def to_yaml(self) -> str:
         """The recipe as YAML, every field under a comment that says what it does."""
         return "\n".join(_yaml_lines(self, "")) + "\n"

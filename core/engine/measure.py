@@ -253,7 +253,7 @@ def _tell(
         device=device_name(machine, cuda=meter.cuda),
         driver=machine.driver if meter.cuda else "",
         cuda=meter.cuda,
-        adaptation=recipe.adaptation.kind,
+        adaptation=recipe.measured_as,
         limit_bytes=limit,
         **found,
         seconds_per_longest_step=_step(longest, settings),

@@ -210,3 +210,9 @@ def test_an_edit_of_an_unknown_field_is_refused() -> None:
 def test_nothing_in_a_recipe_can_hold_a_secret() -> None:
     names = recipes.Recipe().to_yaml().lower()
     assert not any(word in names for word in ("password", "api_key", "secret", "hf_token"))
+
+
+def test_measurements_of_written_answers_are_kept_apart() -> None:
+    assert parse({}).measured_as == parse({"objective": {"kind": "dpo"}}).measured_as == "lora"
+    assert parse({"objective": {"kind": "ppo"}}).measured_as == "lora, ppo"
+    assert parse({"objective": {"kind": "grpo"}}).measured_as == "lora, grpo"
