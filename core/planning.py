@@ -32,7 +32,7 @@ from core.plan_page import page
 from core.plan_text import offer_lines, plan_document, plan_lines, price_line
 from core.preflight import plan_measured
 from core.recipe import Recipe
-from core.settle import setup_of
+from core.settle import setup_of, trainable
 from core.terminal import Terminal
 from core.whatif import Saving, ladder
 
@@ -185,7 +185,7 @@ def _of_model(arguments: Namespace, machine: Machine) -> Study:
         limit=bare.limit,
         device=several,
         parameters=model.parameters,
-        trainable=chosen.adaptation.trainable(model),
+        trainable=trainable(chosen, model),
     )
     ways = ladder(chosen, facts) if made.fit == "no" else ()
     return Study(made, model, chosen, setup, ways)

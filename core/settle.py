@@ -10,7 +10,9 @@ from core.machine import Machine
 from core.memory import Bill, Setup, estimate
 from core.memory.choice import Fits, verdict
 from core.memory.correction import corrected
+from core.memory.goals import headless
 from core.memory.setup import Optimizer
+from core.models import ModelFacts
 from core.pace import context_of, correction_of, run_seconds, tokens_read
 from core.portions import (
     count_steps,
@@ -36,11 +38,20 @@ def make_draft(recipe: Recipe, facts: Facts) -> Draft:
         update={
             "bill": _bill(recipe, facts, make_setup(recipe, facts, settings)),
             "parameters": facts.model.parameters,
-            "trainable": recipe.adaptation.trainable(facts.model),
+            "trainable": trainable(recipe, facts.model),
             "decisions": tuple(decisions),
         }
     )
     return draft if facts.data is None else _with_rows(draft, recipe, facts, settings)
+
+
+def trainable(recipe: Recipe, model: ModelFacts) -> int:
+    """How many numbers a run trains: a reward model has a score where words were, and trains it."""
+    chosen = recipe.adaptation
+    if recipe.objective.speaks:
+        return chosen.trainable(model)
+    whole = chosen.trains_base and not chosen.partly
+    return chosen.trainable(headless(model)) if whole else chosen.trainable(model) + model.hidden
 
 
 def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -> Draft:

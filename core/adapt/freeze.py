@@ -89,7 +89,10 @@ class Freeze(Adaptation):
             norm.requires_grad_(True)
         if self.embeddings:
             model.get_input_embeddings().requires_grad_(True)
-        if self.head:
+        score: Any = getattr(model, "score", None)  # of a reward model, in place of the words
+        if score is not None:
+            score.requires_grad_(True)
+        elif self.head:
             model.get_output_embeddings().requires_grad_(True)
 
     def _trains_embeddings(self, model: ModelFacts) -> bool:

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from core import durable, models
+from core.adapt.bottleneck import teach_peft
 from core.dataset import Example
 from core.engine.encode import Progress, encode, prepare_template
 from core.engine.load import STORED, load_tokenizer, open_weights
@@ -55,6 +56,7 @@ def _open(run: RunDir, result: Path, recipe: Recipe) -> Any:
         return open_weights(result, device, stored, scores=True)
     from peft import PeftModel  # slow to load, and not always needed
 
+    teach_peft()
     folder = models.resolve(recipe.model)
     base = open_weights(folder, device, dtype, recipe.adaptation.quantisation(), scores=True)
     return PeftModel.from_pretrained(base, str(result))

@@ -37,6 +37,7 @@ from core.plan import Plan
 from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
+from core.settle import trainable
 
 PROBES = 2
 Moment = Literal["before", "after"]
@@ -222,7 +223,7 @@ def build_trainer(
 
 def _compare_sizes(job: Job, trainer: Watched, folder: Path) -> None:
     """The plan's figure is a formula's; a library that does otherwise must not go unnoticed."""
-    planned = job.recipe.adaptation.trainable(models.look(folder))
+    planned = trainable(job.recipe, models.look(folder))
     real = sum(weight.numel() for weight in trainer.model.parameters() if weight.requires_grad)
     if real != planned:
         job.voice.warn("trainable", f"{real:,} numbers are trained; the plan said {planned:,}.")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from core.adapt import ADAPTATIONS
 from core.answering import Sampling, Speaker
 from core.engine.emit import Voice
 from core.engine.judge import open_judge
@@ -301,3 +302,24 @@ def test_memory_is_measured_before_a_run(
     found = measure(recipe, settings, tmp_path)
     assert (found.fits, found.failure) == (True, "")
     assert found.eta(settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind.model_fields["kind"].default for kind in ADAPTATIONS])
+def test_a_reward_model_trains_what_the_plan_says(
+    tmp_path: Path, files: dict[str, Path], kind: str
+) -> None:
+    """Its score is trained beside whatever the adaptation trains, and comes back with it."""
+    recipe = recipe_of(files, "reward", 2).edit("adaptation", {"kind": kind})
+    run = create(tmp_path / "run", recipe)
+    story = go(run)
+    assert not [warning for warning in story.warnings if warning.code == "trainable"]
+    talk = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Fine."}]
+    assert open_judge(run.root)([talk]) == open_judge(run.root)([talk])
+    saved = {name for file in run.root.rglob("*.safetensors") for name in _names(file)}
+    assert any("score" in name for name in saved)
+
+
+def _names(file: Path) -> list[str]:
+    with safe_open(file, "pt") as opened:
+        return list(opened.keys())
