@@ -170,7 +170,11 @@ def measure(case: Case, device: str, model: Path, work: Path) -> dict[str, objec
     write_rows(data, case)
     recipe = recipe_of(case, device, model, data)
     facts = Facts(machine=read_machine(), model=models.look(model), data=inspect_data(data))
-    run = RunDir.create(work / "run", recipe, make_plan(recipe, facts).model_dump_json())
+    plan = make_plan(recipe, facts)
+    assert plan.settings is not None
+    apart = plan.settings.model_copy(update={"padding_free": False})  # a case is so many rows
+    plan = plan.model_copy(update={"settings": apart})
+    run = RunDir.create(work / "run", recipe, plan.model_dump_json())
     Measured.meter = CudaMeter() if device == "cuda" else CpuMeter()
     Measured.peaks = {}
     with contextlib.suppress(Done), _as_asked(case), contextlib.closing(Voice(run)) as voice:

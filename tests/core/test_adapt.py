@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -97,7 +97,8 @@ def test_any_method_follows_any_other(now: type[Adaptation], then: type[Adaptati
     changed = Recipe().edit("adaptation", {"kind": name(now)})
     for field in ("base", "storage"):
         if field in now.model_fields:
-            changed = changed.edit(f"adaptation.{field}", "int8")
+            offered = get_args(now.model_fields[field].annotation)
+            changed = changed.edit(f"adaptation.{field}", offered[-1])
     found = changed.edit("adaptation", carried_over(changed.adaptation, then)).adaptation
     assert isinstance(found, then)
 

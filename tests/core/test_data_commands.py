@@ -65,7 +65,7 @@ def test_inspect_speaks_to_people(tmp_path: Path, capsys: pytest.CaptureFixture[
     status, out, _ = call(capsys, "inspect", path)
     assert status == 0
     assert "Data: 60 rows of the format prompts" in out
-    assert "Learned by: Imitate examples (SFT)." in out
+    assert "Learned by: Imitate examples (SFT), Earn rewards (PPO)" in out
     assert "warning: 1 row holds a mail address" in out
     assert "(line 5)" in out
     assert "Fix: Puts [EMAIL]" in out

@@ -27,7 +27,9 @@ def data_for(kind: type[Objective]) -> DataFacts:
 @pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
 def test_every_objective_can_be_planned(kind: type[Objective]) -> None:
     """With rows it can learn from nothing stands in the way, and memory and time are known."""
-    plan = make_plan(recipe(objective=kind(), training__micro_batch=2), facts(data=data_for(kind)))
+    rows = max(2, kind().answers)
+    chosen = recipe(objective=kind(), training__micro_batch=rows)
+    plan = make_plan(chosen, facts(data=data_for(kind)))
     assert plan.blockers == ()
     assert plan.needed > 0
     assert plan.settings is not None

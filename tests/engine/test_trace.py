@@ -36,7 +36,8 @@ from core.memory.setup import Attention, Dtype, Setup
 from core.models import shape_from_config
 from core.places import starter
 from core.recipe import Recipe
-from tests.engine.conftest import create, go
+from core.rundir import RunDir
+from tests.engine.conftest import create, go, plan_of
 from tests.engine.counting import highest_in, watch_model
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
@@ -66,6 +67,15 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
+def padded(root: Path, recipe: Recipe) -> RunDir:
+    """A run whose rows stay apart: joined ones take other ways through attention."""
+    plan = plan_of(recipe)
+    assert plan.settings is not None
+    settings = plan.settings.model_copy(update={"padding_free": False})
+    apart = plan.model_copy(update={"settings": settings})
+    return RunDir.create(root, recipe, apart.model_dump_json())
+
+
 @pytest.mark.parametrize("checkpointing", ["off", "on"])
 @pytest.mark.parametrize(
     "kind",
@@ -82,7 +92,7 @@ def test_a_traced_step_is_a_real_step(
     recipe = recipe.edit("training.max_length", LENGTH).edit("training.accumulation", 1)
     recipe = recipe.edit("training.checkpointing", checkpointing)
     recipe = recipe.edit("data.heldout_share", 0.0).edit("training.learning_rate", 1e-4)
-    go(create(tmp_path / "run", recipe))
+    go(padded(tmp_path / "run", recipe))
     config = json.loads((starter() / "config.json").read_text())
     setup = Setup(
         cuda=False, dtype="fp32", rows=ROWS, length=LENGTH, checkpointing=checkpointing == "on"
@@ -91,6 +101,22 @@ def test_a_traced_step_is_a_real_step(
     traced = trace(config, recipe.adaptation, setup).tensor_bytes
     ahead = 2 * 3 * ROWS * LENGTH * 8
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
+
+
+def test_a_joined_step_is_nearly_what_is_traced(
+    tmp_path: Path, recipe: Recipe, measured: Recorder
+) -> None:
+    """On a processor rows of a joined batch are attended to one by one, which keeps a little more
+    than the one long row of the trace."""
+    recipe = recipe.edit("training.max_steps", 3).edit("training.max_length", LENGTH)
+    recipe = recipe.edit("training.accumulation", 1).edit("data.heldout_share", 0.0)
+    run = create(tmp_path / "run", recipe)
+    assert plan_of(recipe).settings.padding_free  # type: ignore[union-attr]
+    go(run)
+    config = json.loads((starter() / "config.json").read_text())
+    setup = Setup(cuda=False, dtype="fp32", rows=1, length=ROWS * LENGTH)
+    traced = trace(config, recipe.adaptation, setup).tensor_bytes
+    assert 1.0 <= highest(measured.events) / traced < 1.06
 
 
 def test_a_partly_trained_model_is_not_traced_for_a_gpu() -> None:
