@@ -37,6 +37,8 @@ class Compared(Quiet):
 
     teacher: Any
     goal: Distill
+    least = 0
+    """Tokens that an own answer has at least."""
 
     def compute_loss(
         self,
@@ -70,7 +72,7 @@ class Compared(Quiet):
         model, tokenizer = self.accelerator.unwrap_model(self.model), self.processing_class
         made = extend(
             model, tokenizer, questions, self.goal.longest_answer, chance.getrandbits(32),
-            do_sample=True, top_k=0,
+            do_sample=True, top_k=0, min_new_tokens=self.least,
         )  # fmt: skip
         last = set(ends(model, tokenizer))
         answers = [_until(row, last) for row in made.tolist()]
@@ -87,6 +89,12 @@ class StudentTrainer(Watched, Compared):
     def __init__(self, watch: Any, teacher: Any, goal: Distill, **arguments: Any) -> None:
         self.teacher, self.goal = teacher, goal
         super().__init__(watch, **arguments)
+
+    def make_large(self) -> None:
+        """Only own answers, which are generated, and do not end before they are cut."""
+        if self.goal.own_answers:
+            self.goal = self.goal.model_copy(update={"own_answers": 1.0})
+            self.least = self.goal.longest_answer
 
 
 class Taught(Imitate):

@@ -40,4 +40,7 @@ def _experimental(kind: str) -> type[Lesson[Any]]:
     from core.engine.distil import Taught
     from core.engine.odds import Odds
 
-    return {"orpo": Odds, "simpo": Contrast, "cpo": Contrast, "distill": Taught}[kind]
+    found: dict[str, type[Lesson[Any]]] = {
+        "orpo": Odds, "simpo": Contrast, "cpo": Contrast, "distill": Taught,
+    }  # fmt: skip
+    return found[kind]
