@@ -52,9 +52,9 @@ class Distill(Objective):
         ge=0,
         le=1,
         title="Share of own answers",
-        description="Share of batches in which the model answers by itself and learns what the "
-        "teacher thinks of that (lambda in the GKD paper). 0 learns from the dataset's answers "
-        "alone, and is much faster. Usual: 0, 0.5 or 1.",
+        description="Share of batches in which the model answers the first question of each row "
+        "by itself and learns what the teacher thinks of that (lambda in the GKD paper). 0 learns "
+        "from the dataset's answers alone, and is much faster. Usual: 0, 0.5 or 1.",
     )
     longest_answer: int = Field(
         128,
