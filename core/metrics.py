@@ -47,6 +47,13 @@ METRICS = (
         "",
         "Mean over generated tokens of the estimated distance to the untrained model, in nats.",
     ),
+    Metric(
+        "agreement",
+        "Agreement with the teacher",
+        "higher",
+        "Share of trained tokens where the model's likeliest token is the teacher's.",
+        share=True,
+    ),
     Metric("entropy", "Entropy", "", "Uncertainty over the next token, in nats."),
     Metric("value_loss", "Value loss", "lower", "Error of the value model, half its square."),
     Metric(

@@ -13,6 +13,7 @@ from core.memory.correction import corrected
 from core.memory.goals import headless
 from core.memory.setup import Optimizer
 from core.models import ModelFacts
+from core.objectives import Distill
 from core.pace import context_of, correction_of, run_seconds, tokens_read
 from core.portions import (
     count_steps,
@@ -26,6 +27,7 @@ from core.portions import (
 )  # fmt: skip
 from core.rates import automatic_rate
 from core.recipe import Recipe
+from core.teachers import numbers_of
 
 
 def make_draft(recipe: Recipe, facts: Facts) -> Draft:
@@ -195,8 +197,15 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         objective=recipe.objective.counted_as or recipe.objective.kind,
         optimizer=settings.optimizer,
         loss="logits" if recipe.objective.keeps_logits else "fused",
+        teacher=_teacher(recipe),
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
+
+
+def _teacher(recipe: Recipe) -> int:
+    """Parameters of a second model, which the first one learns from."""
+    goal = recipe.objective
+    return numbers_of(goal.teacher) if isinstance(goal, Distill) else 0
 
 
 def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]:

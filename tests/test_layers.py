@@ -26,7 +26,7 @@ metrics numbers events places yamls
 machine weights hub_wire templates
 model_files durable
 models formats
-rewards
+rewards teachers
 adapt objectives choices
 recipe catalog
 reading findings jsonl

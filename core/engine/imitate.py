@@ -17,13 +17,13 @@ from core.engine.encode import Progress, Row
 from core.engine.kept_tokens import encode_once
 from core.engine.lesson import Lesson
 from core.engine.score import heldout_loss
-from core.engine.trainer import Measure, Trainer
+from core.engine.trainer import Measure, Trainer, Watched
 
 
 class Imitate(Lesson[Row]):
     """Learns the marked tokens of each row."""
 
-    trainer: ClassVar = Trainer
+    trainer: ClassVar[type[Watched]] = Trainer
     judged: ClassVar = True
     apart = False
 

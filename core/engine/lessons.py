@@ -37,6 +37,10 @@ def _experimental(kind: str) -> type[Lesson[Any]]:
     """Lessons by trainers that the library may take away, loaded only when they are wanted."""
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # the window says that they are
     from core.engine.contrast import Contrast
+    from core.engine.distil import Taught
     from core.engine.odds import Odds
 
-    return {"orpo": Odds, "simpo": Contrast, "cpo": Contrast}[kind]
+    found: dict[str, type[Lesson[Any]]] = {
+        "orpo": Odds, "simpo": Contrast, "cpo": Contrast, "distill": Taught,
+    }  # fmt: skip
+    return found[kind]

@@ -28,10 +28,14 @@ class Quiet(SFTTrainer):  # type: ignore[misc]
         if return_outputs or num_items_in_batch is None or self._special():
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+        self.count_read(inputs)
+        return -outputs.log_probs.sum() / torch.as_tensor(num_items_in_batch).clamp(min=1)
+
+    def count_read(self, inputs: dict[str, Any]) -> None:
+        """Add up the tokens of a batch, where they are."""
         mask = inputs.get("attention_mask")
         read = inputs["input_ids"].numel() if mask is None else mask.sum()
         self._total_train_tokens = self._total_train_tokens + read
-        return -outputs.log_probs.sum() / torch.as_tensor(num_items_in_batch).clamp(min=1)
 
     def _special(self) -> bool:
         return (

@@ -46,7 +46,7 @@ def row_losses(
     """Negative log-likelihood of each row's trained tokens, and how many there are."""
     found: dict[int, tuple[float, int]] = {}
     with measuring(model):
-        for places in _batches(rows, length, model.config.get_text_config().vocab_size):
+        for places in batches(rows, length, model.config.get_text_config().vocab_size):
             losses = _batch_losses(model, [rows[place] for place in places], length, pad)
             found |= dict(zip(places, losses, strict=True))
             if progress:
@@ -54,7 +54,7 @@ def row_losses(
     return [found[place] for place in range(len(rows))]
 
 
-def _batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[int]]:
+def batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[int]]:
     """Places of rows of similar length together, so that little is padding."""
     batch: list[int] = []
     for place in sorted(range(len(rows)), key=lambda place: len(rows[place].ids)):
@@ -70,21 +70,33 @@ def _batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list
 def _batch_losses(
     model: Any, batch: Sequence[Row], length: int, pad: int
 ) -> list[tuple[float, int]]:
-    cut = [row.cut(length) for row in batch]
-    width = max(len(ids) for ids, _ in cut)
-    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids, _ in cut])
-    labels = torch.tensor([known + [IGNORED] * (width - len(known)) for _, known in cut])
-    seen = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in cut])
-    device = model.device
-    logits = model(
-        input_ids=ids.to(device), attention_mask=seen.to(device), use_cache=False
-    ).logits[:, -width:-1]  # trained places before the row are no part of it
-    wanted = labels[:, 1:].to(device)
+    inputs = joined([row.cut(length) for row in batch], pad, model.device)
+    logits, wanted = predictions(model, inputs), inputs["labels"][:, 1:]
     losses = torch.nn.functional.cross_entropy(
         logits.float().flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="none"
     ).view_as(wanted)
     tokens = (wanted != IGNORED).sum(1)
     return list(zip(losses.sum(1).tolist(), tokens.tolist(), strict=True))
+
+
+def joined(
+    cut: Sequence[tuple[list[int], list[int]]], pad: int, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Ids and labels of rows as one batch, padded on the right."""
+    width = max(len(ids) for ids, _ in cut)
+    columns = {
+        "input_ids": [ids + [pad] * (width - len(ids)) for ids, _ in cut],
+        "labels": [known + [IGNORED] * (width - len(known)) for _, known in cut],
+        "attention_mask": [[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in cut],
+    }
+    return {name: torch.tensor(rows, device=device) for name, rows in columns.items()}
+
+
+def predictions(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Logits of the second to the last token. Shape: rows x (tokens - 1) x vocabulary."""
+    ids, seen = inputs["input_ids"], inputs["attention_mask"]
+    logits: torch.Tensor = model(input_ids=ids, attention_mask=seen, use_cache=False).logits
+    return logits[:, -ids.shape[1] : -1]  # trained places before the row are no part of it
 
 
 def answers(

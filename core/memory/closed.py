@@ -13,7 +13,7 @@ from core.adapt import Adaptation, Bottleneck, Freeze
 from core.memory.bill import DRIVER, Bill, Item, Phase
 from core.memory.goals import GOALS, Goal, frozen, headless, rollout
 from core.memory.layers import Layer, count_layer
-from core.memory.loss import Loss, count_loss, count_score
+from core.memory.loss import Loss, count_divergence, count_loss, count_score
 from core.memory.reserve import slack
 from core.memory.setup import Setup
 from core.memory.sharding import Share, Units, share
@@ -231,13 +231,13 @@ def _count(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Step:
         share=share(states, trained, adaptation, read, width),
         layer=count_layer(trained, adaptation, read, width),
         loss=_count_loss(goal, trained, read, width, full=adaptation.trains_head(trained)),
-        frozen=frozen(goal, model, width, full=full),
+        frozen=frozen(goal, model, setup, width, full=full),
         answers=rollout(goal, model, setup, width),
     )
 
 
 def _count_loss(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
-    count = count_score if goal.scores else count_loss
+    count = count_score if goal.scores else count_divergence if goal.compares else count_loss
     return count(model, setup, width, full=full)
 
 

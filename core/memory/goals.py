@@ -16,6 +16,9 @@ Sources, by objective:
   wide and left out here. Entropy needs the logits of every word, and a micro-batch is answered at a
   time. In full fine-tuning a frozen copy is the reference; with an adapter the model with the
   adapter off. Not checked.
+* distill: our own trainer (core.engine.distil): the teacher stands beside in the precision of the
+  arithmetic, and the logits of both are there at once. What it keeps while it reads is left out.
+  Not checked.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ class Goal:
     whole: bool = False
     """Whether the logits of all words are needed, of answers as well."""
     generates: bool = False
+    compares: bool = False
+    """Whether a teacher reads the batch too, and all words are compared."""
 
     def reads(self, setup: Setup) -> Setup:
         """The step as the trained model sees it."""
@@ -50,6 +55,8 @@ class Goal:
 
     def beside(self, *, full: bool) -> str:
         """Which frozen model stands beside the trained one."""
+        if self.compares:
+            return "teacher"
         return "reference" if self.reference and full else ""
 
 
@@ -59,6 +66,7 @@ GOALS: dict[OnObjective, Goal] = {
     "reward": Goal(sequences=2, scores=True),
     "ppo": Goal(reference=True, whole=True, generates=True),
     "grpo": Goal(reference=True, generates=True),
+    "distill": Goal(compares=True),
 }
 
 
@@ -70,8 +78,10 @@ def headless(model: ModelFacts) -> ModelFacts:
     )
 
 
-def frozen(goal: Goal, model: ModelFacts, width: Widths, *, full: bool) -> int:
-    """A reference like the policy, where it is a model of its own."""
+def frozen(goal: Goal, model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> int:
+    """A reference like the policy, where it is a model of its own, or a teacher."""
+    if goal.compares:
+        return setup.teacher * width.math
     return model.parameters * width.rest if goal.reference and full else 0
 
 

@@ -19,6 +19,11 @@ CPU_TILES = 4.25, 8.25
 a tile that a small vocabulary never touches are no memory on a processor."""
 
 
+PART, COPIES = 2**25, 12
+"""Logits that a teacher's and a model's opinion are compared on at once, and how many copies in 32
+bits TRL's generalized_jsd_loss makes of them at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """What the output layer adds to the saved activations."""
@@ -45,6 +50,22 @@ def count_loss(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) ->
         forward=norm + hidden + logits * (raised + 8),
         backward=norm + logits * 12 + kept,
         kept=kept,
+        saved=norm + hidden,
+    )
+
+
+def count_divergence(model: ModelFacts, setup: Setup, width: Widths, *, full: bool) -> Loss:
+    """A teacher's logits beside the model's, both once more where words are trained, and all that
+    the loss makes of one part."""
+    tokens = setup.rows * setup.length
+    norm = tokens * model.hidden * (4 + (width.stream if full else 0))
+    hidden = tokens * model.hidden * width.stream
+    logits = tokens * model.vocab * width.math
+    part = 4 * COPIES * min(PART, tokens * model.vocab)
+    return Loss(
+        forward=norm + hidden + 4 * logits + part,
+        backward=norm + 4 * logits + part,
+        kept=0,
         saved=norm + hidden,
     )
 

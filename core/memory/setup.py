@@ -17,7 +17,7 @@ Optimizer = Literal[
     "lion", "lion_8bit", "muon",
 ]  # fmt: skip
 Sharding = Literal["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]
-OnObjective = Literal["sft", "dpo", "reward", "ppo", "grpo"]
+OnObjective = Literal["sft", "dpo", "reward", "ppo", "grpo", "distill"]
 
 
 class Setup(Value):
@@ -31,6 +31,8 @@ class Setup(Value):
     cuda: bool = True
     engine: Engine = "trl"
     objective: OnObjective = "sft"
+    teacher: int = Field(0, ge=0)
+    """Parameters of a frozen model that reads the same rows to teach."""
     rows: int = Field(1, ge=1)
     """Rows computed at once on one device."""
     length: int = Field(1024, ge=1)

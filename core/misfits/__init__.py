@@ -10,6 +10,7 @@ from core.misfits.adaptation import of_adaptation
 from core.misfits.objective import of_objective
 from core.misfits.ppo import of_ppo
 from core.misfits.rollouts import of_rollouts
+from core.misfits.teacher import of_teacher
 from core.misfits.template import of_template
 from core.misfits.training import of_training
 from core.recipe import Recipe
@@ -21,6 +22,7 @@ MISFITS: tuple[Callable[[Recipe, Facts, Draft], Iterator[Problem]], ...] = (
     of_objective,
     of_ppo,
     of_rollouts,
+    of_teacher,
 )
 
 

@@ -2,6 +2,7 @@
 
 from core.objectives.base import Objective
 from core.objectives.cpo import CPO
+from core.objectives.distill import Distill
 from core.objectives.dpo import DPO
 from core.objectives.grpo import GRPO
 from core.objectives.kto import KTO
@@ -14,10 +15,10 @@ from core.objectives.sft import SFT
 from core.objectives.simpo import SimPO
 
 OBJECTIVES: tuple[type[Objective], ...] = (
-    SFT, DPO, KTO, Pretrain, Reward, PPO, GRPO, RLOO, ORPO, SimPO, CPO,
+    SFT, DPO, KTO, Pretrain, Reward, PPO, GRPO, RLOO, ORPO, SimPO, CPO, Distill,
 )  # fmt: skip
 
 __all__ = [
-    "CPO", "DPO", "GRPO", "KTO", "OBJECTIVES", "ORPO", "PPO", "RLOO", "SFT", "Objective",
+    "CPO", "DPO", "GRPO", "KTO", "OBJECTIVES", "ORPO", "PPO", "RLOO", "SFT", "Distill", "Objective",
     "Pretrain", "Reward", "SimPO",
 ]  # fmt: skip

@@ -30,7 +30,7 @@ def test_every_objective_can_be_planned(kind: type[Objective]) -> None:
     rows = max(2, kind().answers)
     chosen = recipe(objective=kind(), training__micro_batch=rows)
     plan = make_plan(chosen, facts(data=data_for(kind)))
-    assert plan.blockers == ()
+    assert {problem.where for problem in plan.blockers} <= {"objective.teacher"}  # none is chosen
     assert plan.needed > 0
     assert plan.settings is not None
     assert set(kind.formats) <= {each.name for each in FORMATS}
