@@ -99,7 +99,7 @@ def told(before: Scored, after: Scored) -> list[str]:
 
 
 def named(adaptation: dict[str, Any]) -> str:
-    return "-".join(name if name is not True else "dora" for name in map(str, adaptation.values()))
+    return "-".join("dora" if value is True else value for value in adaptation.values())
 
 
 def spent() -> float:
@@ -322,11 +322,12 @@ def test_every_adaptation_is_the_same_in_a_new_process(
 
 def objectives(pairs: dict[str, Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
     """Every goal, with rows that it reads."""
-    reward = {"rewards": [{"kind": "length", "most": 1}], "longest_answer": 4}
-    questions = sample("prompts.jsonl"), reward
-    alike = {kind: (pairs["pairs"], {}) for kind in ("dpo", "reward", "orpo", "simpo", "cpo")}
-    asked = dict.fromkeys(("ppo", "grpo", "rloo"), questions)
-    return alike | asked | {"kto": (pairs["verdicts"], {}), "pretrain": (pairs["texts"], {})}
+    judged = {"rewards": [{"kind": "length", "most": 1}], "longest_answer": 4}
+    asked = sample("prompts.jsonl"), judged
+    found: dict[str, tuple[Path, dict[str, Any]]] = dict.fromkeys(("ppo", "grpo", "rloo"), asked)
+    for kind in ("dpo", "reward", "orpo", "simpo", "cpo"):
+        found[kind] = pairs["pairs"], {}
+    return found | {"kto": (pairs["verdicts"], {}), "pretrain": (pairs["texts"], {})}
 
 
 def test_every_goal_is_the_same_in_a_new_process(
