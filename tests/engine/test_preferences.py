@@ -118,7 +118,10 @@ def test_it_starts_at_log_2_and_one_by_four_equals_four_by_one(
         torch.testing.assert_close(tensor, found[4][1][name], rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize("adaptation", [{"kind": "lora", "dropout": 0.1}, {"kind": "full"}])
+@pytest.mark.parametrize(
+    "adaptation",
+    [{"kind": "lora", "dropout": 0.1}, pytest.param({"kind": "full"}, marks=pytest.mark.slow)],
+)
 def test_resumed_equals_uninterrupted_bit_for_bit(
     tmp_path: Path, recipe: Recipe, adaptation: dict[str, Any]
 ) -> None:

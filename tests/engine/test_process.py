@@ -36,6 +36,7 @@ def long(recipe: Recipe) -> Recipe:
     return recipe.edit("training.max_steps", 400).edit("checks.save_every", 2)
 
 
+@pytest.mark.slow
 def test_killed_engine_is_told_and_resumes(tmp_path: Path, long: Recipe) -> None:
     story = History()
     with launch.start(tmp_path / "run", long, plan_of(long)) as engine:

@@ -410,6 +410,7 @@ def test_the_engine_refuses_in_a_sentence(tmp_path: Path) -> None:
         launch.trace(tmp_path, Lora(), Setup())
 
 
+@pytest.mark.slow
 def test_the_terminal_traces_too(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["plan", "--model", "starter", "--seq-len", "64", "--json"]
     documents = []
