@@ -60,6 +60,7 @@ GOALS = (
     Goal({"kind": "prefix"}, 0.6, 0.0),
     Goal({"kind": "p-tuning-v2"}, 0.4, 0.0),
     Goal({"kind": "bottleneck"}, 0.1, 0.0),
+    Goal({"kind": "freeze"}, 0.3, 0.0),
 )
 
 
