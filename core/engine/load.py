@@ -56,10 +56,7 @@ def load_model(folder: Path, recipe: Recipe, settings: Settings, *, scores: bool
         )
     dtype = _dtype(folder, recipe, settings)
     joined = settings.packing or settings.padding_free
-    model = open_weights(folder, settings.device, dtype, quantisation, scores=scores, joined=joined)
-    if quantisation is not None and settings.device == "cpu":
-        _keep_gradients_right(model)
-    return model
+    return open_weights(folder, settings.device, dtype, quantisation, scores=scores, joined=joined)
 
 
 def open_weights(
@@ -98,6 +95,8 @@ def open_weights(
             hint="Download it again, or choose another model.",
         ) from error
     _refuse_missing(folder, set(found["missing_keys"]) - ({SCORE} if scores else set()))
+    if quantisation is not None and device == "cpu":
+        _keep_weights_right(model)
     return model
 
 
@@ -118,10 +117,11 @@ def _refuse_missing(folder: Path, missing: Any) -> None:
         )
 
 
-def _keep_gradients_right(model: Any) -> None:
+def _keep_weights_right(model: Any) -> None:
     """bitsandbytes repacks 4-bit weights in place at the first look without gradients.
 
-    Happens on CPUs with AVX512-BF16; from then on gradients are wrong without a word.
+    Happens on CPUs with AVX512-BF16; from then on gradients are wrong without a word, and answers are
+    no longer those that the run was scored with.
     """
     import bitsandbytes
 

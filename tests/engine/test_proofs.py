@@ -192,7 +192,6 @@ def preferred(scored: Scored) -> float:
 
 TOKENS = torch.arange(5, 25).reshape(1, -1)
 TALK = [{"role": "user", "content": "How are you?"}, {"role": "assistant", "content": "Very well."}]
-# a base of 4 bits is read there as it is in training, not rounded as some processors do it quicker
 ELSEWHERE = """
 import json, sys
 import torch
@@ -205,9 +204,6 @@ asked = json.loads(sys.argv[1])
 given = {}
 for name, run in asked["voices"].items():
     model = open_voice(Speaker(name=name, model="", run=run)).model.eval()
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
     with torch.no_grad():
         given[name] = model(torch.tensor(asked["tokens"]), use_cache=False).logits
 for name, run in asked["judges"].items():
