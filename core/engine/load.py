@@ -120,8 +120,8 @@ def _refuse_missing(folder: Path, missing: Any) -> None:
 def _keep_weights_right(model: Any) -> None:
     """bitsandbytes repacks 4-bit weights in place at the first look without gradients.
 
-    Happens on CPUs with AVX512-BF16; from then on gradients are wrong without a word, and answers are
-    no longer those that the run was scored with.
+    Happens on CPUs with AVX512-BF16; from then on gradients are wrong without a word, and answers
+    are no longer those that the run was scored with.
     """
     import bitsandbytes
 

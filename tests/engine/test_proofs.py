@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -313,7 +314,8 @@ def test_every_goal_is_the_same_in_a_new_process(
     tmp_path: Path, pairs: dict[str, Path], trained: list[Any]
 ) -> None:
     runs = {}
-    chosen = objectives(pairs)
+    teacher = shutil.copytree(starter(), tmp_path / "teacher")
+    chosen = objectives(pairs) | {"distill": (sample("tickets.jsonl"), {"teacher": str(teacher)})}
     assert {"sft", *chosen} == {kind.model_fields["kind"].default for kind in OBJECTIVES}
     for kind, (data, more) in chosen.items():
         recipe = parse(
