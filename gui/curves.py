@@ -173,7 +173,8 @@ class Curves:
         for told in self.told.values():
             told.heldout = Series()
         for evaluated in history.evaluations:
-            self.heldout.append(evaluated.step, evaluated.loss)
+            if evaluated.loss is not None:  # a curve of nothing but gaps cannot be drawn
+                self.heldout.append(evaluated.step, evaluated.loss)
             for name, value in evaluated.metrics.items():
                 self.told.setdefault(name, Told()).heldout.append(evaluated.step, value)
         if history.best and history.best.loss is not None:

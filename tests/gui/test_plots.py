@@ -182,3 +182,25 @@ def test_smoothing_slider_redraws(dressed: QApplication, qtbot: QtBot) -> None:
     before = charts.curves.smooth.last
     charts.slider.setValue(0)
     assert charts.curves.smooth.last == charts.curves.loss.last != before
+
+
+def test_a_run_for_rewards_draws_its_figures_and_no_held_out_loss(
+    dressed: QApplication, qtbot: QtBot
+) -> None:
+    told = History()
+    told.apply(Started(pid=1))
+    for step in range(1, 5):
+        metrics = {"reward": step / 4, "kl": 0.1 * step}
+        told.apply(Step(step=step, total=4, loss=-0.1, metrics=metrics))
+        told.apply(Evaluated(step=step, loss=None, best=True, metrics={"reward": step / 5}))
+    charts = RunCharts()
+    qtbot.addWidget(charts)
+    charts.resize(800, 900)
+    charts.show()
+    charts.show_history(told)
+    charts.grab()
+    assert len(charts.curves.heldout) == 0
+    assert set(charts.told) == {"reward", "kl"}
+    assert charts.curves.told["reward"].heldout.last == 0.8
+    charts.forget()
+    assert all(not plot.parentWidget().isVisible() for plot in charts.told.values())

@@ -116,6 +116,7 @@ def train(qtbot: QtBot, window: Window, **changes: Any) -> RunDir:
     window.go_forward()
     assert window.title == "Run"
     qtbot.waitUntil(lambda: window.runner.outcome().state == "finished", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not window.runner.alive(), timeout=PATIENCE)
     assert window.runner.run is not None
     return window.runner.run
 
@@ -131,7 +132,9 @@ def compare(qtbot: QtBot, window: Window) -> None:
         run = bool(place)  # the first is the model as it is
         names.item(place).setCheckState(Qt.CheckState.Checked if run else Qt.CheckState.Unchecked)
     qtbot.mouseClick(page.setup.begin, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(page.duel.isVisible, timeout=PATIENCE)
+    shown = (page.duel, page.outcome, page.setup.trouble)
+    qtbot.waitUntil(lambda: any(part.isVisible() for part in shown), timeout=PATIENCE)
+    assert page.duel.isVisible(), page.setup.trouble.text()
     while page.duel.isVisible():
         qtbot.keyClick(page.duel, Qt.Key.Key_1)
     qtbot.mouseClick(page.outcome.write, Qt.MouseButton.LeftButton)
