@@ -89,6 +89,7 @@ def test_the_model_is_small_and_free() -> None:
     assert 2_000 <= facts.vocab <= 4_096
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.filterwarnings("default")
 def test_the_card_tells_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -395,6 +395,7 @@ def test_what_cannot_be_traced_is_said_in_a_sentence(
     assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_the_engine_answers_and_remembers(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(SMALL | {"model_type": "llama"}))

@@ -77,6 +77,7 @@ def check(rows: Iterable[Row]) -> None:
 RESULTS = {"allocated_mib", "reserved_mib", "quick", "versions", "model", "source"}
 
 
+@pytest.mark.slow
 def test_a_handful_of_published_rows() -> None:
     check(row for row in published() if row["quick"] == "yes")
 

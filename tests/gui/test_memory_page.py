@@ -110,6 +110,7 @@ def test_other_gpus_are_judged_and_can_be_planned_for(
     assert "The rule of thumb for 7B" in offers.rule.text()
 
 
+@pytest.mark.slow
 def test_the_step_is_traced_and_the_whole_window_takes_it_over(
     qtbot: QtBot, session: Session, page: MemoryPage
 ) -> None:
