@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from core.adapt.storage import Compute, Stored, quantisation
 from core.adapt.targets import OnLinear
 from core.models import ModelFacts
+from core.value import EXPERT
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -73,12 +74,14 @@ class _LowRank(OnLinear):
         title="Ranks of their own",
         description="Layers with another rank, one a line, such as down_proj=64; empty for none. "
         "Their strength becomes alpha / that rank.",
+        json_schema_extra=EXPERT,
     )
     rslora: bool = Field(
         False,
         title="Rank-stabilised",
         description="Scale by alpha / square root of the rank, so that ranks above 64 learn no "
         "slower (rsLoRA, arXiv 2312.03732). Use a smaller alpha with it, such as 16.",
+        json_schema_extra=EXPERT,
     )
     dora: bool = Field(
         False,
@@ -91,6 +94,7 @@ class _LowRank(OnLinear):
         title="Trained whole",
         description="embed_tokens, lm_head or both, one a line: tables trained beside the adapter, "
         "each as large as vocabulary times width. For new languages or new tokens; usually empty.",
+        json_schema_extra=EXPERT,
     )
 
     def trainable(self, model: ModelFacts) -> int:
@@ -176,6 +180,7 @@ class Lora(_LowRank):
         description="Numbers the side matrices begin with. default changes nothing at first; "
         "pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) begin with the main directions of "
         "each weight and often learn faster; orthogonal needs an even rank.",
+        json_schema_extra=EXPERT,
     )
 
     @property

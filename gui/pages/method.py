@@ -12,6 +12,7 @@ from core.plan import Plan, make_plan
 from core.recipe import Recipe
 from gui.forms import Form
 from gui.kind_chooser import KindChooser, name_of
+from gui.layer_ticks import LayerTicks
 from gui.pages.base import Page
 from gui.parts import Disclosure, FactsTable
 from gui.widgets import Card, Level
@@ -39,6 +40,8 @@ class MethodPage(Page):
         self.experts = Form(self.session, "adaptation", expert=True)
         self.rare = Disclosure("For experts", self.experts)
         self.settings.add(self.form, self.rare)
+        self.layers = LayerTicks(self.session)
+        self.body.addWidget(self.layers)
         self.body.addWidget(self.settings)
         self.body.addStretch(1)
 
@@ -49,6 +52,7 @@ class MethodPage(Page):
     def show_plan(self, recipe: Recipe, plan: Plan) -> None:
         """Price every card; working out a plan takes well under a millisecond."""
         self._advise(plan)
+        self.layers.show_recipe(recipe)
         for kind in ADAPTATIONS:
             self.kinds.options[name_of(kind)].tell(*self._price(recipe, kind, plan))
         self.kinds.mark(recipe.adaptation.kind)

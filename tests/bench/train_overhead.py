@@ -21,7 +21,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -213,9 +213,9 @@ def compare(mine: Callable[[], Found], other: Callable[[], Found], rounds: int) 
         a.append(mine())
         b += [other(), other()]
         a.append(mine())
-    best = [max(each.tokens / each.seconds for each in runs) for runs in (a, b)]
+    ours, theirs = (max(each.tokens / each.seconds for each in runs) for runs in (a, b))
     pairs = zip(a[0].losses, b[0].losses, strict=True)
-    return Compared(*best, max(abs(x - y) / abs(y) for x, y in pairs))
+    return Compared(ours, theirs, max(abs(x - y) / abs(y) for x, y in pairs))
 
 
 def main() -> None:
@@ -225,13 +225,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "rows.jsonl"
         rows_of_many_lengths(data)
-        found = [
-            row for kind in ("lora", "full")
-            for row in study(recipe_for(asked.model, data, asked.device, kind), asked.rounds)
-        ]  # fmt: skip
+        for kind in ("lora", "full"):
+            for row in study(recipe_for(asked.model, data, asked.device, kind), asked.rounds):
+                found.append(row)
+                write(asked, found)
+
+
+def write(asked: argparse.Namespace, found: list[dict[str, Any]]) -> None:
+    """All that was measured so far, so that a run that is cut off loses nothing."""
     result = {
         "command": f"OMP_NUM_THREADS=1 python tests/bench/train_overhead.py {_options(asked)}",
         "python": platform.python_version(),
@@ -248,7 +253,7 @@ def _options(asked: argparse.Namespace) -> str:
     return f"--device {asked.device} --model {asked.model} --rounds {asked.rounds}"
 
 
-def study(recipe: Recipe, rounds: int) -> list[dict[str, Any]]:
+def study(recipe: Recipe, rounds: int) -> Iterator[dict[str, Any]]:
     """The three comparisons of one method."""
     mine = functools.partial(ours, recipe)
     padded = functools.partial(ours, recipe, packing=False, padding_free=False)
@@ -257,7 +262,6 @@ def study(recipe: Recipe, rounds: int) -> list[dict[str, Any]]:
         "our defaults, TRL's without checkpointing": (mine, {"gradient_checkpointing": False}),
         "our defaults, TRL's defaults": (mine, {}),
     }
-    rows = []
     for name, (run, chosen) in cases.items():
         made = compare(run, functools.partial(theirs, recipe, chosen), rounds)
         same = name.startswith("same")
@@ -268,8 +272,7 @@ def study(recipe: Recipe, rounds: int) -> list[dict[str, Any]]:
             "valid": made.apart <= SAME if same else "schedules and optimizers differ by default",
         }  # fmt: skip
         print(row, flush=True)
-        rows.append(row)
-    return rows
+        yield row
 
 
 if __name__ == "__main__":

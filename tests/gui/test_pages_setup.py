@@ -376,3 +376,20 @@ def test_the_real_engine_colours_the_real_rows(
     assert "<|im_start|>assistant" in text
     assert font_at(page.preview.view, '{"category"').underline()
     assert not font_at(page.preview.view, "Read the customer").underline()
+
+
+def test_layers_of_the_model_are_ticked(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(MethodPage)
+    assert isinstance(page, MethodPage)
+    known(qtbot, session)
+    assert page.layers.isHidden()
+    assert session.edit("adaptation.targets", "custom")
+    assert session.edit("adaptation.modules", ["q_proj", "no_such"])
+    boxes = page.layers.boxes
+    assert session.facts.model is not None
+    assert list(boxes) == list(session.facts.model.linear)
+    assert [name for name, box in boxes.items() if box.isChecked()] == ["q_proj"]
+    boxes["down_proj"].click()
+    assert set(session.recipe.get("adaptation.modules")) == {"no_such", "q_proj", "down_proj"}
