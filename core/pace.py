@@ -20,7 +20,7 @@ def tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     """Tokens of all steps; packed sequences are full, generated answers as long as they may be."""
     length = settings.max_length
     mean = length if settings.packing else tokens(recipe, facts, length).mean
-    mean += recipe.objective.room + recipe.objective.writes
+    mean += recipe.objective.room
     return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
 
 
@@ -47,8 +47,6 @@ def run_seconds(recipe: Recipe, facts: Facts, settings: Settings, read: int) -> 
     None on a card that nobody knows, and where answers are generated: that was never measured.
     """
     assert facts.model is not None
-    if recipe.objective.room or recipe.objective.writes:
-        return None
     per_token = token_seconds(recipe, facts.model, facts.machine, settings)
     known = correction_of(recipe, facts, cuda=settings.device == "cuda")
     ratio = known.seconds if known else None
@@ -62,7 +60,7 @@ def token_seconds(
 
     None also where answers are generated: how long they get, and take, no formula here knows.
     """
-    if recipe.objective.writes:
+    if recipe.objective.room:
         return None
     passes = 6 if recipe.adaptation.trains_base else 4
     passes += 2 * recipe.objective.looks_back

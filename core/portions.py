@@ -10,7 +10,7 @@ from core import mixing
 from core.draft import Decision, Facts, Settings
 from core.mixing import Drawn
 from core.recipe import Recipe
-from core.sizing import batch_for, epochs_for, heldout_for, rounded_length
+from core.sizing import batch_for, epochs_for, heldout_for, rounded_length, with_room
 from core.tokens import TokenFacts, guess, token_guess
 
 UNKNOWN_LENGTH = 1024
@@ -59,7 +59,8 @@ def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[
     length, epochs = training.max_length, training.epochs
     if length is None:
         length, because = automatic_length(facts)
-        length = with_answer(recipe, facts, length)
+        context = facts.model.context if facts.model else 0
+        length = with_room(length, recipe.objective.room, context)
         told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
     if epochs is None:
         epochs, because = epochs_for(rows)
@@ -97,13 +98,6 @@ def settle_batch(
 def filled(recipe: Recipe, facts: Facts, settings: Settings) -> float:
     """How much of the maximum length a row fills on average."""
     return max(1, tokens(recipe, facts, settings.max_length).mean) / settings.max_length
-
-
-def with_answer(recipe: Recipe, facts: Facts, length: int) -> int:
-    """Tokens of a row with room for the answer that is generated, within what the model reads."""
-    context = facts.model.context if facts.model else 0
-    longer = length + recipe.objective.room
-    return min(longer, context) if context else longer
 
 
 def whole_groups(recipe: Recipe, accumulation: int) -> int:

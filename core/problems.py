@@ -96,9 +96,8 @@ def _data(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             "memorising.", None if recipe.data.heldout else share,
         )  # fmt: skip
     if 0 < data.rows < 50:
-        yield Problem(
-            level="tip",
-            where="data.path",
+        yield tip(
+            "data.path",
             text=f"{data.rows} rows teach a format at best; 100 to 1,000 are usual for that.",
         )
 
@@ -245,9 +244,8 @@ def _memory(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
 def _duration(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Problem]:
     """No run sees less than one epoch without a word; preferences are best seen once."""
     if recipe.objective.once and settings.epochs > 1:
-        yield Problem(
-            level="tip",
-            where="training.epochs",
+        yield tip(
+            "training.epochs",
             text="Preferences are usually seen once: with every further round the loss still falls "
             "and answers may run empty.",
             fix=Edit(path="training.epochs", value=1, label="See each row once"),
@@ -270,9 +268,8 @@ def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Probl
     pays, _ = automatic_packing(recipe, facts, settings)
     if pays:
         share = facts.tokens.mean / settings.max_length
-        yield Problem(
-            level="tip",
-            where="objective.packing",
+        yield tip(
+            "objective.packing",
             text=f"Rows fill only {100 * share:.0f} % of {settings.max_length:,} tokens; joined "
             "to full sequences they take fewer steps.",
             fix=Edit(path="objective.packing", value="auto", label="Turn packing on"),

@@ -74,8 +74,7 @@ class Recipe(Value):
         """Whose measurements correct its estimates: those of its adaptation, and of its objective
         where that also writes answers, which is work of another kind."""
         kind = str(self.adaptation.kind)
-        writes = self.objective.room or self.objective.writes
-        return f"{kind}, {self.objective.kind}" if writes else kind
+        return f"{kind}, {self.objective.kind}" if self.objective.room else kind
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field under a comment that says what it does."""

@@ -54,6 +54,11 @@ def length_for(sizes: Sequence[int], context: int) -> int:
     return rounded_length(covering, context)
 
 
+def with_room(length: int, room: int, context: int) -> int:
+    """A length with room for an answer that is written; never more than the model reads."""
+    return min(length + room, context) if context else length + room
+
+
 def rounded_length(tokens: int, context: int) -> int:
     """So many tokens, rounded up; never more than the model reads."""
     length = math.ceil(tokens / STEP) * STEP

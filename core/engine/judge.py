@@ -6,19 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
-from core import durable, models
-from core.adapt.bottleneck import teach_peft
 from core.dataset import Example
 from core.engine.encode import Progress, encode, prepare_template
-from core.engine.load import STORED, load_tokenizer, open_weights
 from core.engine.pairs import last_answer
-from core.engine.score import measuring, padding
+from core.engine.results import open_result
+from core.engine.score import joined, measuring, padding
 from core.errors import DataError, RunError
 from core.formats import Message
-from core.recipe import Recipe
 from core.rundir import RunDir
 
 BATCH = 16
@@ -29,37 +25,16 @@ Judge = Callable[[Sequence[list[Message]]], list[float]]
 def open_judge(root: Path) -> Judge:
     """The judge that a run has made. Raises RunError, ModelError; DataError when it is asked."""
     run = RunDir.open(root)
-    recipe = run.load_recipe()
-    if recipe.objective.kind != "reward":
+    if run.load_recipe().objective.kind != "reward":
         raise RunError(
             f"{root.name} did not train a reward model.",
             hint="Choose a run whose goal was a reward model.",
         )
-    result = run.model if run.model.is_dir() else run.adapter
-    if fault := durable.verify(result):
-        raise RunError(f"The result of {root.name} is damaged: {fault}.", hint="Train again.")
-    tokenizer = load_tokenizer(result)
+    opened, tokenizer = open_result(run, scores=True)
     prepare_template(tokenizer)
     pad = padding(tokenizer)
-    model = as_scorer(_open(run, result, recipe), pad).eval().requires_grad_(False)
+    model = as_scorer(opened, pad).eval().requires_grad_(False)
     return lambda talks: rewards(model, [_ids(model, tokenizer, talk) for talk in talks], pad)
-
-
-def _open(run: RunDir, result: Path, recipe: Recipe) -> Any:
-    """The model in the precision in which the run has measured it."""
-    cuda = torch.cuda.is_available()
-    device = "cuda" if cuda else "cpu"
-    half = cuda and torch.cuda.get_device_capability() >= (8, 0)
-    dtype = torch.bfloat16 if half else torch.float32
-    if result == run.model:
-        stored = STORED.get(models.look(result).stored, torch.float32)
-        return open_weights(result, device, stored, scores=True)
-    from peft import PeftModel  # slow to load, and not always needed
-
-    teach_peft()
-    folder = models.resolve(recipe.model)
-    base = open_weights(folder, device, dtype, recipe.adaptation.quantisation(), scores=True)
-    return PeftModel.from_pretrained(base, str(result))
 
 
 def as_scorer(model: Any, pad: int) -> Any:
@@ -101,11 +76,8 @@ def rewards(
 
 
 def _judged(model: Any, rows: Sequence[list[int]], pad: int) -> list[float]:
-    width = max(len(ids) for ids in rows)
-    ids = torch.tensor([ids + [pad] * (width - len(ids)) for ids in rows], device=model.device)
-    seen = torch.tensor(
-        [[1] * len(ids) + [0] * (width - len(ids)) for ids in rows], device=model.device
-    )
+    batch = joined([(ids, ids) for ids in rows], pad, model.device)
+    ids, seen = batch["input_ids"], batch["attention_mask"]
     logits = model(input_ids=ids, attention_mask=seen, use_cache=False).logits
     given: list[float] = logits.float().squeeze(-1).tolist()
     return given

@@ -37,9 +37,13 @@ class Lesson(ABC, Generic[AnyEncoded]):
         progress: Progress,
     ) -> None:
         self.recipe, self.settings = recipe, settings
-        self.pad = padding(tokenizer)
+        self.tokenizer, self.pad = tokenizer, padding(tokenizer)
         self.corpus = gather(recipe, tokenizer, self.encode, warn, progress)
         self.length = self.corpus.length
+        self.look(warn)
+
+    def look(self, warn: Warn) -> None:
+        """Sift the rows further, and tell what is unwise about them. Raises DataError."""
 
     @staticmethod
     @abstractmethod

@@ -15,10 +15,12 @@ import torch
 from peft import PeftModel
 
 from core import durable, mixing, models
+from core.engine.chosen_template import stop_at
 from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer, open_weights
+from core.engine.results import whole_result
 from core.engine.score import measuring
-from core.errors import ModelError, RunError
+from core.errors import ModelError
 from core.merging import Merge, Merged, Proof
 from core.recipe import Recipe
 from core.rundir import RunDir
@@ -33,12 +35,10 @@ Likely = list[tuple[torch.Tensor, torch.Tensor]]
 def merge(request: Merge) -> Merged:
     """Write the merged model. Raises CoreError."""
     run = RunDir.open(request.run)
-    if fault := durable.verify(run.adapter):
-        raise RunError(f"The result of {run.root.name} is damaged: {fault}.", hint="Train again.")
-    recipe = run.load_recipe()
+    adapter, recipe = whole_result(run), run.load_recipe()
     folder = models.resolve(recipe.model)
     rows = _rows(run, recipe)
-    trained = PeftModel.from_pretrained(_base(folder, recipe), str(run.adapter))
+    trained = PeftModel.from_pretrained(_base(folder, recipe), str(adapter))
     before = _likely(trained, rows)
     size = _write(trained, run, models.look(folder).stored, request.out)
     del trained
@@ -65,8 +65,10 @@ def _write(trained: Any, run: RunDir, stored: str, out: Path) -> int:
     with durable.staged(out) as aside:
         whole = trained.merge_and_unload()
         whole = whole.to(STORED.get(stored, torch.float32))
+        tokenizer = load_tokenizer(run.adapter)
+        stop_at(whole, tokenizer)  # also where the template of the training ends answers otherwise
         whole.save_pretrained(aside, safe_serialization=True)
-        load_tokenizer(run.adapter).save_pretrained(aside)
+        tokenizer.save_pretrained(aside)
         return durable.seal(aside)
 
 

@@ -11,7 +11,6 @@ from transformers import PreTrainedTokenizerBase
 
 from core import models
 from core.dataset import Example
-from core.draft import Settings
 from core.engine import score
 from core.engine.asked import Asked, encode_asked
 from core.engine.encode import Progress
@@ -21,22 +20,14 @@ from core.engine.rows import Warn
 from core.engine.trainer import Measure
 from core.errors import DataError
 from core.objectives.rewarded import Rewarded
-from core.recipe import Recipe
+from core.sizing import with_room
 
 
 class Rollouts(Lesson[Asked]):
     """Questions with room for an answer; the best model is the one whose answers earn most."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        settings: Settings,
-        tokenizer: PreTrainedTokenizerBase,
-        warn: Warn,
-        progress: Progress,
-    ) -> None:
-        super().__init__(recipe, settings, tokenizer, warn, progress)
-        self.tokenizer = tokenizer
+    def look(self, warn: Warn) -> None:
+        """Make the rewards ready, and leave room for answers."""
         self.scorer = scorer(self.objective.rewards)
         self._leave_room(warn)
 
@@ -63,7 +54,7 @@ class Rollouts(Lesson[Asked]):
         room, length = self.objective.longest_answer, self.corpus.length
         if self.recipe.training.max_length is None:
             context = models.look(models.resolve(self.recipe.model)).context
-            length = min(length + room, context) if context else length + room
+            length = with_room(length, room, context)
         kinds = {"train": self.corpus.train, "heldout": self.corpus.heldout}
         fit = {
             kind: [row for row in rows if len(row.ids) + room <= length]

@@ -285,9 +285,7 @@ def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str
         if readme := job.recipe.adaptation.readme:
             (aside / "README.md").write_text(readme, encoding="utf-8")
         tokenizer.save_pretrained(aside)
-        if (
-            job.recipe.data.template
-        ):  # an adapter has none, and who merges it must know where to stop
+        if job.recipe.data.template:  # an adapter has none of its own
             trainer.model.generation_config.save_pretrained(aside)
         durable.seal(aside, step=trainer.watch.best.step or trainer.state.global_step)
     return final.name

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import PreTrainedTokenizerBase
 
-from core import durable, models
-from core.adapt.bottleneck import teach_peft
+from core import models
 from core.answering import Answer, Answers, Prompt, Request, Sampling, Speaker
 from core.engine import score
 from core.engine.encode import question
-from core.engine.load import STORED, load_tokenizer, open_weights
+from core.engine.load import load_tokenizer, open_weights
+from core.engine.results import Opened, open_result, where_it_runs
 from core.errors import DataError, ModelError, RunError
 from core.rundir import RunDir
 
@@ -26,13 +25,6 @@ _AGAIN = 7919
 """Added to the seed for each further try."""
 
 Progress = Callable[[int, int], None]
-
-
-class Voice(NamedTuple):
-    """A model ready to speak."""
-
-    model: Any
-    tokenizer: PreTrainedTokenizerBase
 
 
 class Said(NamedTuple):
@@ -51,7 +43,7 @@ def speak(request: Request, progress: Progress) -> Answers:
         enumerate(request.speakers), key=lambda one: (one[1].model, one[1].run)
     )
     for _, group in alike:
-        voice: Voice | None = None
+        voice: Opened | None = None
         for place, speaker in group:
             voice = voice or open_voice(speaker)
             prompts = encode(voice, request.prompts, speaker.sampling.longest)
@@ -105,7 +97,7 @@ class _Table:
 def _ask(
     table: _Table,
     speaker: int,
-    voice: Voice,
+    voice: Opened,
     prompts: Sequence[list[int]],
     sampling: Sampling,
     progress: Progress,
@@ -129,7 +121,7 @@ def _no_progress(_done: int, _total: int) -> None:
 
 
 def _replies(
-    voice: Voice,
+    voice: Opened,
     prompts: Sequence[list[int]],
     asked: Sequence[int],
     sampling: Sampling,
@@ -145,7 +137,7 @@ def _replies(
 
 
 def _batch(
-    voice: Voice, prompts: Sequence[list[int]], sampling: Sampling, start: int
+    voice: Opened, prompts: Sequence[list[int]], sampling: Sampling, start: int
 ) -> list[Said]:
     how: dict[str, Any] = {"do_sample": False}
     if sampling.temperature:
@@ -164,7 +156,7 @@ def _batch(
     return [Said(text, bool(end)) for text, end in zip(texts, ended, strict=True)]
 
 
-def encode(voice: Voice, prompts: Sequence[Prompt], longest: int) -> list[list[int]]:
+def encode(voice: Opened, prompts: Sequence[Prompt], longest: int) -> list[list[int]]:
     """Prompts as tokens. Raises DataError when one leaves no room for an answer."""
     made = [question(voice.tokenizer, list(prompt)) for prompt in prompts]
     room = getattr(voice.model.config.get_text_config(), "max_position_embeddings", None)
@@ -178,7 +170,7 @@ def encode(voice: Voice, prompts: Sequence[Prompt], longest: int) -> list[list[i
     return made
 
 
-def open_voice(speaker: Speaker) -> Voice:
+def open_voice(speaker: Speaker) -> Opened:
     """Load a model, with what a run has made of it. Raises ModelError, RunError."""
     run = RunDir.open(Path(speaker.run)) if speaker.run else None
     voice = _trained(run) if run else _untrained(models.resolve(speaker.model))
@@ -190,39 +182,17 @@ def open_voice(speaker: Speaker) -> Voice:
     return voice
 
 
-def _untrained(folder: Path) -> Voice:
-    return Voice(open_weights(folder, *_place()), load_tokenizer(folder))
+def _untrained(folder: Path) -> Opened:
+    return Opened(open_weights(folder, *where_it_runs()), load_tokenizer(folder))
 
 
-def _trained(run: RunDir) -> Voice:
-    """The result of a run, in the precision in which the run has scored it."""
-    recipe = run.load_recipe()
-    if not recipe.objective.speaks:
+def _trained(run: RunDir) -> Opened:
+    if not run.load_recipe().objective.speaks:
         raise RunError(
             f"{run.root.name} is a reward model: it judges answers and writes none.",
             hint="Choose a run that imitates or prefers answers.",
         )
-    result = run.model if run.model.is_dir() else run.adapter
-    if fault := durable.verify(result):
-        raise RunError(f"The result of {run.root.name} is damaged: {fault}.", hint="Train again.")
-    device, dtype = _place()
-    if result == run.model:
-        stored = STORED.get(models.look(result).stored, torch.float32)
-        return Voice(open_weights(result, device, stored), load_tokenizer(result))
-    from peft import PeftModel  # slow to load, and not always needed
-
-    teach_peft()
-    folder, quantised = models.resolve(recipe.model), recipe.adaptation.quantisation()
-    base = open_weights(folder, device, dtype, quantised)
-    return Voice(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))
-
-
-def _place() -> tuple[str, torch.dtype]:
-    """Where models run here, and in which precision."""
-    if not torch.cuda.is_available():
-        return "cpu", torch.float32
-    ampere = torch.cuda.get_device_capability() >= (8, 0)
-    return "cuda", torch.bfloat16 if ampere else torch.float32
+    return open_result(run)
 
 
 def _make_room() -> None:

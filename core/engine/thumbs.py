@@ -13,7 +13,6 @@ from trl import KTOConfig, KTOTrainer
 from trl.trainer.utils import disable_dropout_in_model
 
 from core.dataset import Example
-from core.draft import Settings
 from core.engine.encode import Progress
 from core.engine.formulas import kto_loss
 from core.engine.lesson import Lesson
@@ -23,7 +22,6 @@ from core.engine.rows import Warn
 from core.engine.trainer import Measure
 from core.engine.verdicts import Verdict, crossed, encode_verdicts
 from core.objectives import KTO
-from core.recipe import Recipe
 
 BALANCE = (1.0, 4 / 3)
 """Good rows x their weight, as a multiple of bad ones (KTO paper, equation 8)."""
@@ -41,18 +39,7 @@ class Thumbs(Lesson[Verdict]):
     trainer: ClassVar = ThumbsTrainer
     judged: ClassVar = False
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        settings: Settings,
-        tokenizer: PreTrainedTokenizerBase,
-        warn: Warn,
-        progress: Progress,
-    ) -> None:
-        super().__init__(recipe, settings, tokenizer, warn, progress)
-        self._tell_balance(warn)
-
-    def _tell_balance(self, warn: Warn) -> None:
+    def look(self, warn: Warn) -> None:
         """Say when one kind of verdict outweighs the other."""
         good = sum(verdict.good for verdict in self.corpus.train)
         bad = len(self.corpus.train) - good

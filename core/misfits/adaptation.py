@@ -145,8 +145,13 @@ def _of_context(recipe: Recipe, model: ModelFacts, plan: Draft) -> Iterator[Prob
 
 
 def _of_parts(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
-    """Parts of a layer that are called otherwise, and tables that are one."""
+    """Parts of a layer that are called otherwise, and tables that are one or not there."""
     chosen = recipe.adaptation
+    tables = getattr(chosen, "train_whole", ())
+    if "lm_head" in tables and not recipe.objective.speaks:
+        kept = [name for name in tables if name != "lm_head"]
+        fix = Edit(path="adaptation.train_whole", value=kept, label="Leave it out")
+        yield blocker("adaptation.train_whole", "A reward model has no output layer to train.", fix)
     if isinstance(chosen, Bottleneck) and model.architecture.startswith(OTHERWISE):
         text = f"Bottleneck adapters do not know the parts of {model.architecture}."
         yield blocker("adaptation", text, _LORA)

@@ -14,8 +14,8 @@ FEW = 8
 """Advantages of fewer answers, evened out among themselves, are mostly noise."""
 
 
-def of_ppo(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
-    """Nothing that holds the language, too few answers to compare, answers that do not fit."""
+def of_ppo(recipe: Recipe, _facts: Facts, plan: Draft) -> Iterator[Problem]:
+    """Nothing that holds the language, or too few answers to compare."""
     chosen = recipe.objective
     if not isinstance(chosen, PPO):
         return
@@ -32,10 +32,10 @@ def of_ppo(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
             "Adaptive control multiplies the coefficient, and 0 stays 0.",
             Edit(path="objective.kl_coefficient", value=0.05, label="Begin with 0.05"),
         )
-    yield from _sizes(chosen, facts, plan)
+    yield from _sizes(chosen, plan)
 
 
-def _sizes(chosen: PPO, facts: Facts, plan: Draft) -> Iterator[Problem]:
+def _sizes(chosen: PPO, plan: Draft) -> Iterator[Problem]:
     settings = plan.settings
     if settings is None:
         return
@@ -45,12 +45,4 @@ def _sizes(chosen: PPO, facts: Facts, plan: Draft) -> Iterator[Problem]:
             "objective.minibatches",
             f"A rollout has only {answers} answers, so that chance decides which count as good.",
             Edit(path="objective.minibatches", value=FEW // answers + 1, label="Make more at once"),
-        )
-    context = facts.model.context if facts.model else None
-    if context and chosen.longest_answer >= context:
-        yield blocker(
-            "objective.longest_answer",
-            f"The model reads {context:,} tokens in all; an answer of {chosen.longest_answer:,} "
-            "leaves no room for a question.",
-            Edit(path="objective.longest_answer", value=context // 2, label="Halve its context"),
         )

@@ -27,8 +27,10 @@ def of_rollouts(recipe: Recipe, _facts: Facts, plan: Draft) -> Iterator[Problem]
             yield blocker(
                 "objective.rewards", f"There is no run of a reward model in {reward.run}."
             )
-    if isinstance(goal, Grouped) and plan.settings is not None:
-        yield from _room(goal, plan.settings)
+    if plan.settings is None:
+        return
+    yield from _room(goal, plan.settings)
+    if isinstance(goal, Grouped):
         yield from _groups(goal, plan.settings, plan.rows)
 
 

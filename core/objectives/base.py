@@ -68,8 +68,3 @@ class Objective(Value):
     def room(self) -> int:
         """Tokens of the maximum length that an answer may take."""
         return 0
-
-    @property
-    def writes(self) -> int:
-        """Tokens that an answer may add beyond the maximum length."""
-        return 0

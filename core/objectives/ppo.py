@@ -159,13 +159,3 @@ class PPO(Rewarded):
     def passes(self) -> int:
         """As the answers of a rollout."""
         return self.epochs_per_batch
-
-    @property
-    def room(self) -> int:
-        """Answers come on top of the maximum length, which cuts questions."""
-        return 0
-
-    @property
-    def writes(self) -> int:
-        """As told."""
-        return self.longest_answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from core import cli, durable, models
-from core.engine.load import open_weights
+from core.engine.load import load_tokenizer, open_weights
 from core.engine.merge import merge
 from core.errors import RunError
 from core.merging import Merge, mergeable, whole_model
@@ -53,6 +54,22 @@ def test_over_a_4_bit_base_the_unpacked_weights_are_merged(tmp_path: Path, recip
     assert made.proof.close
     config = json.loads((made.folder / "config.json").read_text(encoding="utf-8"))
     assert "quantization_config" not in config
+
+
+@pytest.mark.slow
+def test_a_merged_model_stops_where_the_template_of_the_training_ends(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    """The base stops at another token, and a merged folder is all that others have."""
+    base = shutil.copytree(starter(), tmp_path / "base")
+    settings = json.loads((base / "generation_config.json").read_text(encoding="utf-8"))
+    (base / "generation_config.json").write_text(json.dumps(settings | {"eos_token_id": 7}))
+    chosen = recipe.edit("model", str(base)).edit("data.template", "alpaca")
+    run = create(tmp_path / "run", chosen.edit("training.max_steps", 2))
+    go(run)
+    made = merge(mergeable(run))
+    told = json.loads((made.folder / "generation_config.json").read_text(encoding="utf-8"))
+    assert load_tokenizer(made.folder).eos_token_id in told["eos_token_id"]
 
 
 def test_the_terminal_refuses_what_has_no_adapter(

@@ -320,6 +320,19 @@ def test_a_reward_model_trains_what_the_plan_says(
     assert any("score" in name for name in saved)
 
 
+@pytest.mark.slow
+def test_tables_trained_whole_are_trained_beside_the_score(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    recipe = recipe_of(files, "reward", 2).edit("adaptation.train_whole", ["embed_tokens"])
+    run = create(tmp_path / "run", recipe)
+    story = go(run)
+    assert not [warning for warning in story.warnings if warning.code == "trainable"]
+    saved = _names(run.adapter / "adapter_model.safetensors")
+    assert any("score" in name for name in saved)
+    assert any("embed_tokens" in name for name in saved)
+
+
 def _names(file: Path) -> list[str]:
     with safe_open(file, "pt") as opened:
         return list(opened.keys())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,12 +14,9 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from core import durable
-from core.engine.asked import Asked
 from core.engine.emit import Voice
-from core.engine.encode import Row
 from core.engine.load import load_tokenizer, open_weights
 from core.engine.ppo import rollout
-from core.engine.ppo.questions import asked_of, columns_of
 from core.engine.ppo.rollout import join, judge, restore
 from core.engine.ppo.trainer import InTurns, PolicyTrainer, filled, penalised, shuffled
 from core.engine.run import _make_trainer, open_job, read_rows
@@ -142,12 +139,12 @@ def learner(folder: Path, recipe: Recipe) -> PolicyTrainer:
     return found
 
 
-def gradients(trainer: PolicyTrainer, rows: list[dict[str, Any]]) -> list[torch.Tensor]:
+def gradients(trainer: PolicyTrainer, numbers: list[int]) -> list[torch.Tensor]:
     """Of the second step of a rollout, added up over its micro-batches."""
     trainer.state.global_step = 1
     parts = trainer.args.gradient_accumulation_steps
     for _ in range(parts):
-        loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs({"rows": rows}))
+        loss = trainer.compute_loss(trainer.model, trainer._prepare_inputs({"number": numbers}))
         (loss / parts).backward()
     trained = [*trainer.model.parameters(), *trainer.head.parameters()]
     return [one.grad for one in trained if one.grad is not None]
@@ -156,14 +153,14 @@ def gradients(trainer: PolicyTrainer, rows: list[dict[str, Any]]) -> list[torch.
 def test_a_step_is_the_same_however_it_is_divided(tmp_path: Path, recipe: Recipe) -> None:
     recipe = recipe.edit("objective.longest_answer", 16)
     small = learner(tmp_path / "small", recipe)
-    rows = list(small.train_dataset)[:8]
-    found = gradients(small, rows)
+    numbers = list(range(8))
+    found = gradients(small, numbers)
     assert small.rollout is not None
     assert len(set(small.rollout.lengths.tolist())) > 1
     whole = recipe.edit("training.micro_batch", 4).edit("training.accumulation", 1)
     large = learner(tmp_path / "large", whole)
     large.rollout = small.rollout
-    again = gradients(large, rows)
+    again = gradients(large, numbers)
     assert len(found) == len(again) > 2
     assert any(bool(one.any()) for one in found)
     for one, other in zip(found, again, strict=True):
@@ -269,10 +266,17 @@ def test_an_epoch_asks_every_question_once(recipe: Recipe) -> None:
     assert steps_for(recipe, settings, 36) == 18
 
 
-def test_a_question_survives_the_data_loader() -> None:
-    messages = [{"role": "system", "content": "a"}, {"role": "user", "content": "b", "name": "c"}]
-    asked = Asked(Row(3, [5, 6], [False, False], "other"), messages, "yes")
-    assert asked_of(columns_of(asked)) == asked
+def test_a_number_on_its_way_through_the_data_loader_is_its_question(
+    tmp_path: Path, recipe: Recipe
+) -> None:
+    run = create(tmp_path / "run", recipe)
+    with contextlib.closing(Voice(run)) as voice:
+        _, lesson = read_rows(open_job(run, voice, Wishes(run, 0)), starter())
+    asked, rows = lesson.extras()["asked"], lesson.dataset()
+    assert len(rows) == len(asked) > 4
+    for row in rows:
+        assert asked[row["number"]].ids == row["input_ids"]
+        assert asked[row["number"]].messages
 
 
 def test_an_answer_without_an_end_costs() -> None:

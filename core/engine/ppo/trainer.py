@@ -27,9 +27,9 @@ from trl.trainer.utils import disable_dropout_in_model
 
 from core.engine.asked import Asked
 from core.engine.ppo import losses, rollout
-from core.engine.ppo.questions import asked_of, scorer_of
 from core.engine.ppo.rollout import Rollout, Written
 from core.engine.ppo.values import head_for
+from core.engine.rewarding import Scorer
 from core.engine.score import measuring
 from core.engine.trainer import Watched
 from core.engine.watch import OWN
@@ -78,10 +78,17 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
     """Proximal policy optimisation in the place of the library's loss."""
 
     def __init__(
-        self, *, model: Any, args: PolicyArguments, peft_config: Any, **arguments: Any
+        self,
+        *,
+        model: Any,
+        args: PolicyArguments,
+        peft_config: Any,
+        asked: Sequence[Asked],
+        score: Scorer,
+        **arguments: Any,
     ) -> None:
         assert args.objective is not None
-        self.objective, self.score = args.objective, scorer_of(args.objective)
+        self.objective, self.asked, self.score = args.objective, asked, score
         self.coefficient = self.objective.kl_coefficient
         self.reference = None
         if peft_config:
@@ -133,7 +140,8 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
         if part == 0:
             self.head.zero_grad()  # the library forgets gradients of the model only
             if step == 0 or self.rollout is None:
-                self._roll([asked_of(row) for row in filled(batch["rows"], self._size)], number)
+                numbers = filled(batch["number"], self._size)
+                self._roll([self.asked[one] for one in numbers], number)
         assert self.rollout is not None
         turn, portion = divmod(step, self.objective.minibatches)
         order = torch.tensor(shuffled(self._size, self.args.seed, number, turn))
@@ -273,7 +281,7 @@ def _collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The rows as they are, and their tokens as the library counts them."""
     ids = [torch.tensor(row["input_ids"]) for row in rows]
     return {
-        "rows": list(rows),
+        "number": [row["number"] for row in rows],
         "input_ids": torch.nn.utils.rnn.pad_sequence(ids, True),
         "attention_mask": torch.nn.utils.rnn.pad_sequence([one > -1 for one in ids], True),
     }
