@@ -287,7 +287,9 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
     """How far off the figure may be, and why it is less sure than usual."""
     if not setup.cuda:
         yield HOST, "on a processor unused pages and the allocator blur the picture"
-    if not adaptation.traced or adaptation.stored == "int8":
+    if isinstance(adaptation, Bottleneck | Freeze):
+        yield UNSURE, "this method was compared with neither traces nor measurements"
+    elif not adaptation.traced or adaptation.stored == "int8":
         yield (
             UNSURE,
             "of this method only weights and states are exact; the rest is rough",
@@ -300,7 +302,5 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
         yield UNSURE, "ZeRO and offloading were compared with neither traces nor measurements"
     elif setup.sharding != "none":
         yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
-    if isinstance(adaptation, Bottleneck | Freeze):
-        yield UNSURE, "this method was compared with neither traces nor measurements"
     if setup.objective not in CHECKED:
         yield UNSURE, "this objective was compared with neither traces nor measurements"

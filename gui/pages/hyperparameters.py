@@ -13,6 +13,7 @@ from core.recipe import Recipe
 from gui.forms import Form, Reason
 from gui.pages.base import Page
 from gui.parts import Disclosure
+from gui.rate_curve import RateCurve
 from gui.widgets import Card, PlainLabel
 
 BASICS = ("epochs", "learning_rate", "micro_batch", "accumulation", "max_length")
@@ -53,7 +54,8 @@ class HyperparametersPage(Page):
         self.goal.add(self._form("objective", None, expert=False))
         self.body.addWidget(self.goal)
         rest = tuple(n for n in Training.model_fields if n not in (*BASICS, *COMPUTING))
-        self._fold("More: schedule, optimizer and limits", self._form("training", rest))
+        self.curve = RateCurve()
+        self._fold("More: schedule, optimizer and limits", self.curve, self._form("training", rest))
         self._fold("More: computing", self._form("training", COMPUTING))
         saved = tuple(n for n in Checks.model_fields if n not in MEASURED)
         self._fold(
@@ -73,13 +75,13 @@ class HyperparametersPage(Page):
         self.forms.append(form)
         return form
 
-    def _fold(self, title: str, *forms: Form) -> None:
+    def _fold(self, title: str, *parts: QWidget) -> None:
         card, inside = Card(), QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 4, 0, 0)
         column.setSpacing(0)
-        for form in forms:
-            column.addWidget(form)
+        for part in parts:
+            column.addWidget(part)
         card.body.setContentsMargins(10, 8, 16, 8)
         card.add(Disclosure(title, inside))
         self.body.addWidget(card)
@@ -90,6 +92,7 @@ class HyperparametersPage(Page):
         for form in self.forms:
             form.explain(reasons)
         self.batch.setText(_batch(recipe, plan))
+        self.curve.show_settings(recipe.training, plan.settings)
         self.goal.heading.setText(f"Settings of: {recipe.objective.title}")
 
 

@@ -29,6 +29,7 @@ from gui.pages.memory import MemoryPage
 from gui.pages.method import MethodPage
 from gui.pages.model import ModelPage
 from gui.pages.review import ReviewPage
+from gui.rate_curve import course
 from gui.session import Session
 from gui.token_view import TokenView, visible
 from gui.widgets import Notice
@@ -393,3 +394,22 @@ def test_layers_of_the_model_are_ticked(
     assert [name for name, box in boxes.items() if box.isChecked()] == ["q_proj"]
     boxes["down_proj"].click()
     assert set(session.recipe.get("adaptation.modules")) == {"no_such", "q_proj", "down_proj"}
+
+
+def test_the_course_of_the_rate_is_drawn_before_the_run(
+    qtbot: QtBot, session: Session, show: Callable[[type[Page]], Page]
+) -> None:
+    page = show(HyperparametersPage)
+    assert isinstance(page, HyperparametersPage)
+    assert page.curve.isHidden()
+    known(qtbot, session)
+    settings = session.plan.settings
+    assert settings is not None
+    assert not page.curve.isHidden()
+    falling = page.curve.accessibleDescription()
+    assert session.edit("training.schedule", "constant")
+    level = page.curve.accessibleDescription()
+    assert falling != level
+    points = course(session.recipe.training, settings)
+    assert points.x[-1] == settings.steps
+    assert points.y[-1] == pytest.approx(settings.learning_rate)
