@@ -14,12 +14,12 @@ from core.adapt import Adaptation, Lora
 from core.answering import results
 from core.errors import CoreError, RunError
 from core.merging import whole_model
+from core.objectives import SFT, Objective, Reward
+from core.objectives.rewarded import Rewarded
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
 
 PREFERENCES = "*.preferences.jsonl"
-REWARDED = ("ppo", "grpo", "rloo")
-"""Objectives that train for reward."""
 
 
 class Stage(NamedTuple):
@@ -64,20 +64,20 @@ class Rungs(NamedTuple):
 
 def look(runs: Path, datasets: Path) -> Rungs:
     """Finished runs by what they were for, and files of preferences."""
-    kinds = list(_kinds(runs))
+    goals = list(_goals(runs))
     files = datasets.glob(PREFERENCES) if datasets.is_dir() else ()
     return Rungs(
-        policies=tuple(run for run, kind in kinds if kind == "sft"),
+        policies=tuple(run for run, goal in goals if isinstance(goal, SFT)),
         preferences=tuple(sorted(files, key=lambda file: -file.stat().st_mtime)),
-        judges=tuple(run for run, kind in kinds if kind == "reward"),
-        outcomes=tuple(run for run, kind in kinds if kind in REWARDED),
+        judges=tuple(run for run, goal in goals if isinstance(goal, Reward)),
+        outcomes=tuple(run for run, goal in goals if isinstance(goal, Rewarded)),
     )
 
 
-def _kinds(home: Path) -> Iterator[tuple[RunDir, str]]:
+def _goals(home: Path) -> Iterator[tuple[RunDir, Objective]]:
     for run in results(home):
         try:
-            yield run, run.load_recipe().objective.kind
+            yield run, run.load_recipe().objective
         except CoreError:
             continue  # a recipe of another version: the list of runs tells
 
@@ -101,7 +101,7 @@ def rewarded_recipe(policy: RunDir, judge: RunDir) -> Recipe:
             hint=f"Train a reward model that begins as {policy.root.name}.",
         )
     reward = {"kind": "model", "run": str(judge.root)}
-    data = before.data.model_dump(mode="json")
+    data = before.data.model_dump(mode="json") | {"template": ""}  # it is the model's own by now
     return _next(before, policy, "ppo", data, {"kind": "ppo", "rewards": [reward]})
 
 

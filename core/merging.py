@@ -68,7 +68,7 @@ def mergeable(run: RunDir) -> Merge:
             f"What {recipe.adaptation.title} has learned cannot become part of the weights.",
             hint="Use the adapter together with its model, or train with LoRA.",
         )
-    if recipe.objective.kind == "reward":
+    if not recipe.objective.speaks:
         raise RunError(
             f"{run.root.name} is a reward model: it judges answers and writes none.",
             hint="Use it as a reward, in PPO or GRPO.",

@@ -32,9 +32,7 @@ class KindChooser(QWidget):
     chosen = Signal(object)
     """A card was pressed (the kind's class)."""
 
-    def __init__(
-        self, kinds: Sequence[type[Any]], more: str, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, kinds: Sequence[type[Any]], more: str) -> None:
         super().__init__()
         self.options: dict[str, OptionCard] = {}
         column = QVBoxLayout(self)

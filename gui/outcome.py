@@ -58,7 +58,10 @@ def _judge(before: Scored, after: Scored) -> tuple[Level, str]:
     gained = sum(not p.before.correct and bool(p.after.correct) for p in judged if p.before)
     lost = sum(bool(p.before.correct) and not p.after.correct for p in judged if p.before)
     better, told = _main_figure(before, after)
-    level, headline = _headline(fell=better, gained=gained, lost=lost, asked=bool(judged))
+    measure = "reward" if after.loss is None else "loss"
+    level, headline = _headline(
+        measure, better=better, gained=gained, lost=lost, asked=bool(judged)
+    )
     preferred, sentence = _preferred(before, after)
     if level == "ok" and not preferred:
         level, headline = "warn", "Not clearly improved."
@@ -97,13 +100,15 @@ def _preferred(before: Scored, after: Scored) -> tuple[bool, str]:
     return new >= old, text
 
 
-def _headline(*, fell: bool, gained: int, lost: int, asked: bool) -> tuple[Level, str]:
+def _headline(
+    measure: str, *, better: bool, gained: int, lost: int, asked: bool
+) -> tuple[Level, str]:
     """Both measures must agree before anything is called better."""
-    if fell and (gained > lost or not asked):
+    if better and (gained > lost or not asked):
         return "ok", "Improved."
-    if fell and gained == lost:
-        return "note", "Improved by loss only."
-    if fell or gained > lost:
+    if better and gained == lost:
+        return "note", f"Improved by {measure} only."
+    if better or gained > lost:
         return "warn", "Not clearly improved."
     return "warn", "Not improved."
 

@@ -59,7 +59,9 @@ def _parts(recipe: Recipe) -> Iterator[Problem]:
             f"LoRA+ is for the two matrices of LoRA, which {title} does not have.",
             Edit(path="training.lora_plus", value=None, label="Turn LoRA+ off"),
         )
-    if training.embedding_rate is not None and not recipe.adaptation.trains_base:
+    tables = bool(getattr(recipe.adaptation, "train_whole", ()))
+    reached = tables or recipe.adaptation.trains_base
+    if training.embedding_rate is not None and not reached:
         yield blocker(
             "training.embedding_rate",
             f"{title} trains neither embeddings nor the output head.",

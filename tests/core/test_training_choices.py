@@ -262,3 +262,9 @@ def test_the_yaml_of_a_recipe_shows_what_is_new() -> None:
         "beta2: null",
     ):
         assert f"  {line}\n" in text
+
+
+def test_embeddings_trained_beside_an_adapter_may_have_their_own_rate() -> None:
+    beside = {"kind": "lora", "train_whole": ["embed_tokens"]}
+    chosen = recipe(adaptation=beside, training__embedding_rate=1e-5)
+    assert "training.embedding_rate" not in [each.where for each in problems(chosen, facts())]

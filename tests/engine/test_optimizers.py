@@ -126,6 +126,17 @@ def test_trial_steps_move_no_weight(tmp_path: Path, recipe: Recipe, kind: str) -
     assert all(map(torch.equal, before, trainer.model.parameters()))
 
 
+@pytest.mark.slow
+def test_embeddings_beside_an_adapter_take_their_own_rate(tmp_path: Path, recipe: Recipe) -> None:
+    beside = {"kind": "lora", "train_whole": ["embed_tokens"]}
+    chosen = recipe.edit("adaptation", beside).edit("training.embedding_rate", 1e-4)
+    with trainer_of(tmp_path / "run", chosen, plan_of(chosen)) as trainer:
+        groups = trainer.create_optimizer().param_groups
+    tables = [group for group in groups if any(p.shape[0] == 4096 for p in group["params"])]
+    assert [group["lr"] for group in tables] == [1e-4]
+    assert len({group["lr"] for group in groups}) == 2
+
+
 def saved_states(run: RunDir) -> int:
     """Bytes of the optimizer states in the last checkpoint."""
     states = torch.load(run.checkpoint(6) / "optimizer.pt", weights_only=True)["state"]

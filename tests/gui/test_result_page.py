@@ -183,6 +183,11 @@ def test_rewards_and_preferences_are_judged_by_what_they_are_for() -> None:
     level, words = told({"metrics": {"reward": 0.25}}, {"metrics": {"reward": 0.75}})
     assert level == "ok"
     assert "mean reward on questions it never trained on rose (0.25 before, 0.75 after)" in words
+    answers = {"answers": ({"prompt": "Q", "expected": "a", "answer": "b", "correct": False},)}
+    level, words = told(
+        {"metrics": {"reward": 0.2}} | answers, {"metrics": {"reward": 0.5}} | answers
+    )
+    assert (level, words.split(".")[0]) == ("note", "Improved by reward only")
     level, words = told({"metrics": {"reward": 0.5}}, {"metrics": {"reward": 0.5}})
     assert (level, "did not rise" in words) == ("warn", True)
     pairs = ({"loss": 0.7, "reward_accuracy": 0.6}, {"loss": 0.5, "reward_accuracy": 0.5})
