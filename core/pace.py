@@ -20,7 +20,7 @@ def tokens_read(recipe: Recipe, facts: Facts, settings: Settings) -> int:
     """Tokens of all steps; packed sequences are full, generated answers as long as they may be."""
     length = settings.max_length
     mean = length if settings.packing else tokens(recipe, facts, length).mean
-    mean += recipe.objective.room
+    mean += recipe.objective.room + recipe.objective.writes
     return round(mean * settings.steps * settings.micro_batch * settings.accumulation)
 
 
@@ -60,7 +60,7 @@ def token_seconds(
 
     None also where answers are generated: how long they get, and take, no formula here knows.
     """
-    if recipe.objective.room:
+    if recipe.objective.generates:
         return None
     passes = 6 if recipe.adaptation.trains_base else 4
     passes += 2 * recipe.objective.looks_back

@@ -74,7 +74,7 @@ class Recipe(Value):
         """Whose measurements correct its estimates: those of its adaptation, and of its objective
         where that also writes answers, which is work of another kind."""
         kind = str(self.adaptation.kind)
-        return f"{kind}, {self.objective.kind}" if self.objective.room else kind
+        return f"{kind}, {self.objective.kind}" if self.objective.generates else kind
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field under a comment that says what it does."""

@@ -224,7 +224,7 @@ def _rows(recipe: Recipe, facts: Facts, settings: Settings) -> dict[str, object]
         length = min(length, max(1, tokens(recipe, facts, length).longest) + goal.room)
     if settings.padding_free:
         return {"rows": 1, "length": batch * length, "padded": False}
-    return {"length": length, "padded": ragged}
+    return {"length": length + goal.writes, "padded": ragged}
 
 
 def _limit(recipe: Recipe, machine: Machine) -> int:

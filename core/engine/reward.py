@@ -45,7 +45,7 @@ class RewardAnswers(Pairwise):
         chosen = copy.copy(super().peft_config())
         if chosen is not None:
             chosen.task_type = "SEQ_CLS"
-            chosen.modules_to_save = [*(chosen.modules_to_save or ()), "score"]
+            chosen.modules_to_save = [*(getattr(chosen, "modules_to_save", None) or ()), "score"]
         return chosen
 
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:

@@ -288,7 +288,11 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
     if not setup.cuda:
         yield HOST, "on a processor unused pages and the allocator blur the picture"
     if isinstance(adaptation, Bottleneck | Freeze):
-        yield UNSURE, "this method was compared with neither traces nor measurements"
+        yield (
+            UNSURE,
+            "this method was compared with neither traces nor measurements; only weights and "
+            "states are exact",
+        )
     elif not adaptation.traced or adaptation.stored == "int8":
         yield (
             UNSURE,

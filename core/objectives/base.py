@@ -68,3 +68,14 @@ class Objective(Value):
     def room(self) -> int:
         """Tokens of the maximum length that an answer may take."""
         return 0
+
+    @property
+    def writes(self) -> int:
+        """Tokens that answers of its own may add to a question, where the maximum length does not
+        bound them."""
+        return 0
+
+    @property
+    def generates(self) -> bool:
+        """Whether steps write answers, which takes time that no formula here knows."""
+        return self.room + self.writes > 0

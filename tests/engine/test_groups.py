@@ -145,7 +145,11 @@ def test_the_result_answers_as_it_was_measured(tmp_path: Path, recipe: Recipe, k
     story = go(run)
     tokenizer = load_tokenizer(run.adapter)
     prepare_template(tokenizer)
-    lesson = lesson_for(recipe.objective)(recipe, tokenizer, lambda *_: None, lambda *_: None)
+    settings = plan_of(recipe).settings
+    assert settings is not None
+    lesson = lesson_for(recipe.objective)(
+        recipe, settings, tokenizer, lambda *_: None, lambda *_: None
+    )
     base = AutoModelForCausalLM.from_pretrained(starter(), dtype=torch.float32)
     found = lesson.measure(PeftModel.from_pretrained(base, run.adapter))
     assert story.after is not None
