@@ -8,6 +8,7 @@ from pydantic import Field
 
 from core.adapt.base import Adaptation
 from core.models import ModelFacts
+from core.value import EXPERT
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
@@ -26,6 +27,7 @@ class OnLinear(Adaptation):
         title="Names of layers",
         description="For custom layers, one name a line, such as q_proj and v_proj (the LoRA "
         "paper's choice) or down_proj. The plan says which names the model knows.",
+        json_schema_extra=EXPERT,
     )
 
     def adapted(self, model: ModelFacts) -> dict[str, tuple[int, int]]:

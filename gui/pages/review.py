@@ -13,6 +13,8 @@ from core.numbers import show_bytes, show_count, show_duration, show_number
 from core.places import SAMPLE, runs_home
 from core.plan import Plan
 from core.recipe import Recipe
+from core.value import Value
+from gui.forms import for_experts
 from gui.pages.base import Page
 from gui.parts import LEVELS, FactsTable, Pile
 from gui.widgets import Card, LinkButton, Notice
@@ -119,14 +121,14 @@ def choices(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """What the user chose, compactly."""
     data, training, checks = recipe.data, recipe.training, recipe.checks
     yield "Name", recipe.name
-    yield "Goal", recipe.objective.title
+    yield "Goal", ", ".join([recipe.objective.title, *_settings(recipe.objective)])
     yield "Model", recipe.model or "none"
     yield "Dataset", _file(data.path) or "none"
     share = "an automatic share of the dataset"
     if data.heldout_share is not None:
         share = f"{data.heldout_share * 100:g} % of the dataset"
     yield "Held out", _file(data.heldout) or share
-    yield "Method", ", ".join([recipe.adaptation.title, *_settings(recipe)])
+    yield "Method", ", ".join([recipe.adaptation.title, *_settings(recipe.adaptation)])
     rate = _number(training.learning_rate)
     limit = f", at most {training.max_steps:,} steps" if training.max_steps else ""
     yield (
@@ -137,16 +139,25 @@ def choices(recipe: Recipe) -> Iterator[tuple[str, str]]:
         ),
     )
     yield "Batch", f"{training.micro_batch:,} × {_number(training.accumulation)}"
-    packed = ", packed" if recipe.objective.joining == "on" else ""
-    yield "Maximum length", f"{_number(training.max_length)} tokens{packed}"
+    yield "Maximum length", f"{_number(training.max_length)} tokens"
     stop = f"after {checks.patience:,} looks without progress" if checks.patience else "never"
     yield "Stop early", stop
 
 
-def _settings(recipe: Recipe) -> Iterator[str]:
-    for name, info in type(recipe.adaptation).model_fields.items():
-        if info.title:
-            yield f"{info.title.lower()} {_word(getattr(recipe.adaptation, name))}"
+def _settings(chosen: Value) -> Iterator[str]:
+    """Its settings; of those for experts only what differs from the usual, and no empty list."""
+    for name, info in type(chosen).model_fields.items():
+        value = getattr(chosen, name)
+        left_alone = for_experts(info) and value == info.get_default()
+        if info.title and value != () and not left_alone:
+            yield f"{_lowered(info.title)} {_word(value)}"
+
+
+def _lowered(title: str) -> str:
+    """As within a sentence; KL and DoRA keep their letters."""
+    first = title.split()[0]
+    plain = not any(letter.isupper() for letter in first[1:])
+    return title[:1].lower() + title[1:] if plain else title
 
 
 def _number(value: float | None) -> str:
@@ -158,6 +169,10 @@ def _number(value: float | None) -> str:
 def _word(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return " + ".join(map(_word, value))
+    if isinstance(value, Value):
+        return str(getattr(value, "title", value))
     return show_number(value) if isinstance(value, float) else str(value)
 
 
