@@ -17,6 +17,7 @@ from core.errors import HubError
 from core.hub import Found
 from core.objectives import OBJECTIVES
 from core.places import SAMPLE
+from core.recipe import parse
 from core.tokens import Piece, Preview, PreviewRow, TokenFacts
 from gui.forms import Form
 from gui.hub_card import HubCard
@@ -28,7 +29,7 @@ from gui.pages.hyperparameters import HyperparametersPage
 from gui.pages.memory import MemoryPage
 from gui.pages.method import MethodPage
 from gui.pages.model import ModelPage
-from gui.pages.review import ReviewPage
+from gui.pages.review import ReviewPage, choices
 from gui.rate_curve import course
 from gui.session import Session
 from gui.token_view import TokenView, visible
@@ -413,3 +414,17 @@ def test_the_course_of_the_rate_is_drawn_before_the_run(
     points = course(session.recipe.training, settings)
     assert points.x[-1] == settings.steps
     assert points.y[-1] == pytest.approx(settings.learning_rate)
+
+
+def test_review_tells_what_was_chosen_and_not_what_nobody_touched() -> None:
+    told = dict(choices(parse({})))
+    assert told["Method"] == "LoRA, layers all-linear, rank 16, alpha 32, dropout 0, DoRA off"
+    rewards = [{"kind": "exact"}, {"kind": "length", "most": 9}]
+    adaptation = {"kind": "lora", "targets": "custom", "modules": ["q_proj"], "rslora": True}
+    told = dict(
+        choices(parse({"objective": {"kind": "ppo", "rewards": rewards}, "adaptation": adaptation}))
+    )
+    assert "rewards Exactly as expected + Has a length" in told["Goal"]
+    assert "KL coefficient 0.05" in told["Goal"]
+    assert "names of layers q_proj" in told["Method"]
+    assert "rank-stabilised on" in told["Method"]
