@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QSlider
 from core.machine import read_machine
 from core.places import data_home
 from gui import messages, settings, theme
+from gui.collector import Collector
 from gui.runner import Runner
 from gui.session import Session
 from gui.window import Window
@@ -72,6 +73,7 @@ def make_window(options: Options) -> Window:
 def run(options: Options) -> int:
     """Show the window until it is closed."""
     app = make_application()
+    Collector(app)
     net = messages.Net(messages.log_file(), app)
     net.install()
     guard = WheelGuard(app)

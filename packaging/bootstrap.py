@@ -60,6 +60,8 @@ INSTALLERS = (
     ("dnf", "sudo dnf install -y"),
     ("pacman", "sudo pacman -S --needed"),
 )
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+"""One process per core, each with its own files of tests; every one loads torch (2 GB)."""
 CAUSES = (
     (
         ("No space left on device", "Errno 28", "not enough space on the disk"),
@@ -176,8 +178,9 @@ def test(arguments: argparse.Namespace, passed_on: list[str]) -> int:
     prepare(("gui", "engine", "test"), arguments)
     provide_libraries(DRAWING)
     say("Running the tests.")
-    offscreen = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
-    return run([python(), "-m", "pytest", *passed_on], env=offscreen, cwd=ROOT)
+    # one thread of torch per process: several would only wait for each other
+    offscreen = {"OMP_NUM_THREADS": "1", **os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    return run([python(), "-m", "pytest", *SIDE_BY_SIDE, *passed_on], env=offscreen, cwd=ROOT)
 
 
 def has_display(system: str, environment: Iterable[str]) -> bool:

@@ -106,7 +106,7 @@ def test_a_card_without_a_meter_is_still_a_card(
     assert gpu_reading() is None
 
 
-@pytest.mark.parametrize(("pid", "used"), [(os.getpid(), 7), (0, 20)])
+@pytest.mark.parametrize(("pid", "used"), [(os.getpid(), 7), (0, 20)], ids=["ours", "another"])
 def test_what_a_process_uses_is_what_the_card_uses_where_nobody_can_tell(
     pid: int, used: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

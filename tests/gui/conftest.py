@@ -56,6 +56,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
+@pytest.fixture(autouse=True)
+def collected_here(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As in the application, no widget ends in a worker's thread."""
+    if "qapp" not in request.fixturenames:
+        yield
+        return
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.fixture
 def dressed(qapp: QApplication) -> QApplication:
     """The application as users see it."""
@@ -71,12 +82,7 @@ def machine() -> Machine:
 
 @pytest.fixture
 def session(qtbot: QtBot) -> Session:
-    """A recipe on a small computer without a GPU.
-
-    The sessions of earlier tests are collected here, in the thread they were made in: left to
-    chance, a worker thread collects them and Qt complains of timers stopped from elsewhere.
-    """
-    gc.collect()
+    """A recipe on a small computer without a GPU."""
     return Session(SMALL, Recipe())
 
 
