@@ -24,6 +24,7 @@ from core.events import (
     Warned,
 )
 from core.numbers import show_bytes, show_duration
+from core.thinning import MOST, thinned
 
 PHASES: dict[PhaseName, str] = {
     "measuring": "Measuring memory and time on the longest examples",
@@ -78,6 +79,7 @@ class History:
     """The story of one run so far. `apply` is the only way it changes."""
 
     steps: list[Step] = field(default_factory=list)
+    """All steps of a usual run; of a very long one, the older ones thinned."""
     evaluations: list[Evaluated] = field(default_factory=list)
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Saved] = field(default_factory=list)
@@ -104,8 +106,7 @@ class History:
             case Preflight():
                 self.preflight = event
             case Step():
-                self.steps.append(event)
-                self.state = "running"
+                self._take(event)
             case Evaluated():
                 self.evaluations.append(event)
             case Sampled():
@@ -126,11 +127,17 @@ class History:
                 self.state = "stopped" if event.stopped else "finished"
                 self.early, self.artefact = event.early, event.artefact
 
+    def _take(self, step: Step) -> None:
+        self.state = "running"
+        self.steps.append(step)
+        if len(self.steps) > MOST:
+            self.steps = thinned(self.steps, MOST)
+
     def _start(self, event: Started) -> None:
         """A new engine took over: forget what its checkpoint has not seen."""
         step = event.resumed or 0
         kept = bisect_right(self.steps, step, key=lambda s: s.step)
-        self.discarded += len(self.steps) - kept
+        self.discarded += max(0, self.step - step)
         del self.steps[kept:]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]

@@ -25,6 +25,8 @@ from core.tokens import Preview
 
 WHOLE_ANSWERING = 12 * 3600.0
 """Seconds: many long answers of a large model; whoever waits can call it off."""
+READ_AT_ONCE = 1 << 20
+"""Bytes: the story of a week is not taken into memory whole."""
 
 
 class Engine:
@@ -125,17 +127,19 @@ def follow(
     An engine that died in mid-sentence yields a closing Failed that is not in the file.
     """
     with run.events_file.open("rb") as file:
-        tail, last, running = b"", None, True
-        while running and not detach():
+        tail, last, running, more = b"", None, True, False
+        while (running or more) and not detach():
             running = alive()  # asked before reading: nothing said last can be lost
-            *lines, tail = (tail + file.read()).split(b"\n")
+            found = file.read(READ_AT_ONCE)
+            *lines, tail = (tail + found).split(b"\n")
             batch = [event for line in lines if line and (event := decode(line))]
             last = batch[-1] if batch else last
-            if not running and not isinstance(last, Finished | Failed):
+            more = len(found) == READ_AT_ONCE
+            if not (running or more or isinstance(last, Finished | Failed)):
                 batch.append(_died(run))
             if batch:
                 yield batch
-            if running:
+            if running and not more:
                 time.sleep(poll)
 
 

@@ -1,8 +1,9 @@
-"""Numbers over steps, kept so that a million points draw as fast as a hundred."""
+"""Numbers over steps, kept so that a million points draw as fast as a hundred, and take no more."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,8 +18,15 @@ SMOOTHING = 0.9
 """Share of the past in the smoothed loss, as TensorBoard's slider has it."""
 
 
+MOST = 65_536
+"""Points that a series keeps at most, 1 MB."""
+
+
 class Series:
-    """Points with growing x. A value that is not a number stays in, as a gap to be marked."""
+    """Points with growing x. A value that is not a number stays in, as a gap to be marked.
+
+    Beyond `MOST` points, each stretch of x keeps its lowest and its highest one.
+    """
 
     def __init__(self) -> None:
         self._x: Array = np.empty(256)
@@ -51,6 +59,9 @@ class Series:
 
     def append(self, x: float, y: float | None) -> None:
         """Add one point behind the others; None leaves a gap."""
+        if self._size == MOST:
+            self._x, self._y = _peaks(self.x, self.y, MOST // 8)
+            self._size = len(self._x)
         if self._size == len(self._x):
             self._x = np.concatenate([self._x, np.empty_like(self._x)])
             self._y = np.concatenate([self._y, np.empty_like(self._y)])
@@ -70,6 +81,16 @@ class Series:
         """At most about two points per bin: its lowest and its highest value."""
         few = self._size <= 2 * bins
         return (self.x, self.y) if few else _extremes(self.x, self.y, bins)
+
+
+def _peaks(x: Array, y: Array, bins: int) -> tuple[Array, Array]:
+    """The lowest and highest point of every stretch of x, one that is no number, and both ends."""
+    stretch = np.minimum((x - x[0]) / (x[-1] - x[0]) * bins, bins - 1).astype(int)
+    order = np.lexsort((y, np.isfinite(y), stretch))  # gaps first, then from low to high
+    same = stretch[order][1:] == stretch[order][:-1]
+    edge = np.r_[True, ~(same & (np.isfinite(y[order])[1:] == np.isfinite(y[order])[:-1]))]
+    kept = np.union1d(order[edge | np.r_[edge[1:], True]], [0, len(x) - 1])
+    return x[kept].copy(), y[kept].copy()
 
 
 def _extremes(x: Array, y: Array, bins: int) -> tuple[Array, Array]:
@@ -133,10 +154,11 @@ class Curves:
 
     def update(self, history: History) -> None:
         """Take in what is new; a resumed engine took steps back, so then everything is redrawn."""
-        if history.started is not self._begun or len(history.steps) < len(self.loss):
+        drawn = int(self.loss.x[-1]) if len(self.loss) else 0
+        if history.started is not self._begun or history.step < drawn:
             self._forget()
-            self._begun = history.started
-        for step in history.steps[len(self.loss) :]:
+            self._begun, drawn = history.started, 0
+        for step in history.steps[bisect_right(history.steps, drawn, key=lambda s: s.step) :]:
             self._add(step)
         self._mark(history)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from PySide6.QtCore import QObject, QThread, Signal
@@ -50,10 +50,10 @@ class Follower(QThread):
         """A run that is over is only read: it did not die before our eyes."""
         if self._alive():
             return follow(self._run, self._alive, detach=self.isInterruptionRequested)
-        return iter([list(self._run.events())])
+        return _chunks(self._run.events())
 
 
-def _chunks(events: list[Event]) -> Iterator[list[Event]]:
+def _chunks(events: Iterable[Event]) -> Iterator[list[Event]]:
     rest = iter(events)
     while chunk := list(islice(rest, BATCH)):
         yield chunk

@@ -32,7 +32,8 @@ recipe catalog
 reading findings jsonl
 copies hub_spec
 recognise
-dataset tokens history
+dataset tokens thinning
+history
 mixing
 doctor
 checkup

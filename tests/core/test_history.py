@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import itertools
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core import history
 from core.events import (
     Evaluated,
     Event,
@@ -18,6 +23,7 @@ from core.events import (
     Warned,
 )
 from core.history import History
+from core.thinning import thinned
 
 
 def fold(*events: Event) -> History:
@@ -110,3 +116,28 @@ def test_the_time_left_ignores_the_gap_of_a_resume() -> None:
     story = fold(*steps(1, 8, pace=100.0), Started(pid=2, resumed=8), *steps(9, 19))
     assert story.seconds_left() is not None
     assert story.seconds_left() in (2.0, 100.0)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=200, max_size=600))
+def test_thinning_keeps_peaks_and_the_newer_half(losses: list[float]) -> None:
+    taken = [Step(step=n, total=999, loss=loss) for n, loss in enumerate(losses, start=1)]
+    kept = thinned(taken, most=64)
+    half = len(taken) // 2
+    assert kept[-len(taken[half:]) :] == taken[half:]
+    assert len(kept) <= 16 + len(taken[half:])
+    told = [step.loss for step in kept]
+    assert (min(told), max(told)) == (min(losses), max(losses))
+    assert [step.step for step in kept] == sorted({step.step for step in kept})
+
+
+def test_a_run_of_a_week_keeps_few_steps_and_covers_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history, "MOST", 160)
+    story = fold(Started(pid=1), *(Step(step=n, total=0, loss=1.0) for n in range(1, 3_001)))
+    assert len(story.steps) <= 160
+    assert (story.steps[0].step, story.step) == (1, 3_000)
+    assert max(b.step - a.step for a, b in itertools.pairwise(story.steps)) < 600
+    story.apply(Started(pid=2, resumed=2_900))
+    assert (story.step, story.discarded) == (2_900, 100)

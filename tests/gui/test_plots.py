@@ -13,9 +13,10 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from core import history
 from core.events import Evaluated, Memory, Saved, Started, Step
 from core.history import History
-from gui import theme
+from gui import curves, theme
 from gui.charts import RunCharts
 from gui.curves import Curves, Series, Smoother
 from gui.plots import Line, Plot
@@ -43,6 +44,35 @@ def test_thinning_keeps_ends_and_extremes(values: list[float], bins: int) -> Non
     assert (x[-1], y[-1]) == (len(values), values[-1])
     assert (y.min(), y.max()) == (min(values), max(values))
     assert (np.diff(x) >= 0).all()
+
+
+@given(st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=900))
+def test_a_series_stays_small_and_keeps_ends_and_peaks(values: list[float | None]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "MOST", 256)
+        kept = series(*values)
+    assert len(kept) <= 256
+    assert (np.diff(kept.x) > 0).all()
+    assert (kept.x[0], kept.x[-1]) == (1, len(values))
+    known = [value for value in values if value is not None]
+    found = kept.y[np.isfinite(kept.y)]
+    assert (found.min(), found.max()) == (min(known), max(known)) if known else not found.size
+    assert bool(kept.broken.size) == (None in values)
+
+
+def test_curves_of_a_thinned_history_go_on(
+    dressed: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MOST", 160)
+    told, drawn, late = History(), Curves(), Curves()
+    told.apply(Started(pid=1))
+    for step in range(1, 2_001):
+        told.apply(Step(step=step, total=0, loss=9.0 if step == 7 else 1.0))
+        if step % 50 == 0:
+            drawn.update(told)
+    late.update(told)
+    assert len(drawn.loss) == 2_000, "none is missed, none doubled"
+    assert drawn.loss.y.max() == late.loss.y.max() == 9.0
 
 
 def test_growing_keeps_what_was_there() -> None:
