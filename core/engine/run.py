@@ -19,6 +19,7 @@ from core.dataset import Example
 from core.draft import Settings
 from core.engine import score
 from core.engine.arguments import arguments
+from core.engine.beginnings import begin
 from core.engine.chosen_template import stop_at
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
@@ -85,6 +86,9 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     set_seed(job.recipe.training.seed)
     trainer = _make_trainer(job, model, tokenizer, lesson)
     _compare_sizes(job, trainer, folder)
+    if resumed is None:
+        with _precision(job.settings):
+            begin(trainer.model, lesson, folder, functools.partial(job.progress, "beginning"))
     _run_steps(job, trainer)
     watch = trainer.watch
     if watch.stopped:
