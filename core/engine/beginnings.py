@@ -6,7 +6,7 @@ A run that goes on takes the matrices of its checkpoint; nothing here is done a 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ def give_back_rounding(model: Any, folder: Path, progress: Progress) -> None:
     the files. Raises ModelError.
     """
     layers = {name: one for name, one in model.named_modules() if isinstance(one, Linear4bit)}
-    files, adapter = _Files(folder, layers), model.active_adapter
+    files, adapter = Files(folder, layers), model.active_adapter
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(SEED)
         for done, (name, layer) in enumerate(layers.items()):
@@ -179,10 +179,10 @@ def halves(matrix: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]
     return left[:, :rank] * root, (right[:, :rank] * root).T
 
 
-class _Files:
+class Files:
     """Weights in a model's files, by the names of its layers in memory."""
 
-    def __init__(self, folder: Path, layers: Sequence[str] | dict[str, Any]) -> None:
+    def __init__(self, folder: Path, layers: Iterable[str]) -> None:
         self._files = {name: file for file in weight_files(folder) for name in read_header(file)}
         self._there, self._here = text_stack(self._files)[0], text_stack(layers)[0]
 

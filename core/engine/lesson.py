@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic
 
-import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
@@ -72,9 +71,7 @@ class Lesson(ABC, Generic[AnyEncoded]):
         progress: Progress | None = None,
     ) -> list[Answer]:
         """What a model says to each example."""
-        mixed = self.settings.bf16 and self.recipe.adaptation.mixes
-        with torch.autocast("cuda", torch.bfloat16, enabled=mixed):
-            return answers(model, tokenizer, examples, self.recipe.checks.answer_length, progress)
+        return answers(model, tokenizer, examples, self.recipe.checks.answer_length, progress)
 
     def extras(self) -> dict[str, Any]:
         """What the trainer is given beside what every trainer is."""

@@ -68,6 +68,11 @@ VARIANTS = [
     {"kind": "qlora", "compute": "fp32", "double_quantisation": False},
     {"kind": "lokr", "both": True, "factor": 8}, {"kind": "prompt", "init": "random"},
 ]  # fmt: skip
+BIASED = [{"kind": "lora", "bias": bias, "targets": targets, "dora": dora}
+          for bias, targets, dora in (
+              ("all", "attention", False), ("lora_only", "attention", False),
+              ("lora_only", "all-linear", True))]  # fmt: skip
+"""On models that have biases."""
 
 
 def short(recipe: Recipe, chosen: dict[str, Any], steps: int = 6) -> Recipe:
@@ -89,7 +94,7 @@ def warnings_of(run: RunDir) -> list[str]:
 def fresh(recipe: Recipe) -> Any:
     quantisation = recipe.adaptation.quantisation()
     model = AutoModelForCausalLM.from_pretrained(
-        starter(), dtype=torch.float32, quantization_config=quantisation
+        models.resolve(recipe.model), dtype=torch.float32, quantization_config=quantisation
     )
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -263,7 +268,7 @@ def count_all(shape: str) -> None:
     facts, config = models.shape_from_config(path), read_configuration(json.loads(path.read_text()))
     setup = Setup(cuda=False, dtype="fp32")
     for kind in ADAPTERS:
-        for case in CASES + VARIANTS:
+        for case in CASES + VARIANTS + BIASED:
             chosen = kind.model_validate(case) if case["kind"] == name(kind) else None
             if chosen is None or chosen.stored != "own" or case["kind"] == "boft":
                 continue
