@@ -289,6 +289,7 @@ class QLora(_LowRank):
         "main directions of your rows, arXiv 2410.07170) change nothing at first. loftq begins "
         "with what 4 bits have rounded away, as far as the rank holds it (arXiv 2310.08659, with "
         "ranks of 16 to 64). PiSSA and its like need an unquantised base.",
+        json_schema_extra=EXPERT,
     )
 
     @model_validator(mode="after")

@@ -61,7 +61,7 @@ def test_eva_looks_along_the_directions_that_peft_finds(
         ours = {name: one.lora_A["default"].weight for name, one in layers(model).items()}
         assert theirs.keys() == ours.keys()
         for name, found in theirs.items():
-            torch.testing.assert_close(ours[name], found, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(ours[name], found.float(), rtol=1e-4, atol=1e-4)
         seen.extend(theirs)
 
     chosen = {"kind": "lora", "init": "eva", "rank": 4}
@@ -134,20 +134,24 @@ def test_a_run_that_goes_on_begins_nothing_anew(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("objective", ["dpo", "orpo", "pretrain", "reward", "grpo"])
+@pytest.mark.parametrize("objective", ["dpo", "kto", "orpo", "pretrain", "reward", "grpo", "ppo"])
 def test_eva_looks_at_the_rows_of_other_objectives(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, objective: str
 ) -> None:
     data = tmp_path / "rows.jsonl"
+    rows: list[dict[str, Any]]
     rows = [{"prompt": f"{n}?", "chosen": "yes, of course", "rejected": "no"} for n in range(24)]
     if objective == "pretrain":
         rows = [{"text": "It was a dark and stormy night, and it rained. " * 4}] * 24
+    if objective == "kto":
+        rows = [{"prompt": f"{n}?", "completion": "yes", "label": n % 2 > 0} for n in range(24)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     goal: dict[str, Any] = {"kind": objective}
-    if objective == "grpo":
-        goal |= {"rewards": [{"kind": "exact"}], "answers_per_prompt": 2, "longest_answer": 8}
+    earns = objective in ("grpo", "ppo")
+    if earns:
+        goal |= {"rewards": [{"kind": "exact"}], "longest_answer": 8}
     made = recipe.edit("objective", goal).edit("adaptation", {"kind": "lora", "init": "eva"})
-    if objective != "grpo":
+    if not earns:
         made = made.edit("data", {"path": str(data), "heldout_share": 0.2})
     turned = []
 
