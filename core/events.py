@@ -15,7 +15,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from core.value import Value
 
 PhaseName = Literal[
-    "measuring", "importing", "tokenising", "loading", "reference", "scoring", "training", "saving"
+    "measuring",
+    "importing",
+    "tokenising",
+    "loading",
+    "reference",
+    "scoring",
+    "beginning",
+    "training",
+    "saving",
 ]
 
 

@@ -33,6 +33,7 @@ PHASES: dict[PhaseName, str] = {
     "loading": "Loading the model",
     "reference": "Measuring the model before training",
     "scoring": "Answering the held-out questions",
+    "beginning": "Computing the beginning of the adapter",
     "training": "Training",
     "saving": "Saving the result",
 }

@@ -68,6 +68,10 @@ class ModelFacts(Value):
     """How the checkpoint was quantised ("gptq", "awq", "bitsandbytes", ...); empty when not."""
     linear: dict[str, tuple[int, int]] = Field({})
     """Linear layers of one layer: name -> rows, columns as stored."""
+    biases: dict[str, int] = Field({})
+    """Numbers in the biases of those that have one."""
+    all_biases: int = 0
+    """Numbers in all biases of all layers, those of norms included."""
     experts: int = 0
     """Feed-forward parts of a layer among which every token is sent to some; 0 when dense."""
     experts_used: int = 0
@@ -181,6 +185,8 @@ def _facts(folder: Path, tensors: dict[str, weights.Tensor], size: int, tokens: 
         licence=licence(folder),
         quantised=config.quantised,
         linear=weights.linear_layers(tensors, stack),
+        biases=weights.biases(tensors, stack),
+        all_biases=weights.count_biases(tensors),
         experts=config.experts,
         experts_used=config.experts_used,
         expert_width=config.expert_width,
@@ -229,11 +235,12 @@ def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors, known: i
 def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
     """The facts of a model that is only a config.json: shapes are those of Llama-like layers.
 
-    Biases and norms of heads are left out. Raises ModelError.
+    Biases and norms of heads are left out of its parameters. Raises ModelError.
     """
     source = config if isinstance(config, Path) else Path("config.json")
     path = source / "config.json" if source.is_dir() else source
-    found = parse_config(path, read_json(path) if isinstance(config, Path) else config)
+    raw = read_json(path) if isinstance(config, Path) else config
+    found = parse_config(path, raw)
     for name in ("hidden", "layers", "heads", "head_dim", "intermediate", "vocab"):
         if getattr(found, name) < 1:
             raise ModelError(
@@ -241,6 +248,7 @@ def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
                 hint="Choose the config.json of a text model such as Qwen, Llama or Mistral.",
             )
     linear = _linear_shapes(found)
+    biases = {name: linear[name][0] for name in _biased(found.architecture, raw) if name in linear}
     return ModelFacts(
         path=path.absolute(),
         name=path.absolute().parent.name if path.name == "config.json" else path.stem,
@@ -248,6 +256,8 @@ def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
         stored="bf16",
         bytes=0,
         linear=linear,
+        biases=biases,
+        all_biases=found.layers * sum(biases.values()),
         **found.model_dump(exclude={"kind", "packed_bits"}),
     )
 
@@ -265,6 +275,14 @@ def _linear_shapes(config: Config) -> dict[str, tuple[int, int]]:
     return attention | {
         "gate_proj": (wide, hidden), "up_proj": (wide, hidden), "down_proj": (hidden, wide),
     }  # fmt: skip
+
+
+def _biased(architecture: str, raw: dict[str, Any]) -> tuple[str, ...]:
+    """Layers that have a bias: in Qwen2 always, in Llama and its relatives when they say so."""
+    attention = ("q_proj", "k_proj", "v_proj")
+    queries = attention if architecture.startswith("Qwen2") else ()
+    outputs = (*attention, "o_proj") if raw.get("attention_bias") else queries
+    return (*outputs, *(("gate_proj", "up_proj", "down_proj") if raw.get("mlp_bias") else ()))
 
 
 def _count(config: Config, linear: dict[str, tuple[int, int]]) -> int:

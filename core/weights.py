@@ -7,7 +7,7 @@ import math
 import re
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -133,18 +133,18 @@ def _check_extent(name: str, tensor: Tensor, size: int) -> None:
         raise ValueError(f"the tensor {name} takes {size:,} bytes, which is not its shape")
 
 
-def layer_numbers(tensors: Tensors) -> dict[str, set[int]]:
+def layer_numbers(names: Iterable[str]) -> dict[str, set[int]]:
     """The stacks of layers in a model and the numbers of the layers that are there."""
     stacks: dict[str, set[int]] = {}
-    for name in tensors:
+    for name in names:
         if (match := _LAYER.match(name)) and not _NOT_TEXT.search(match["stack"]):
             stacks.setdefault(match["stack"], set()).add(int(match["number"]))
     return stacks
 
 
-def text_stack(tensors: Tensors) -> tuple[str, set[int]]:
+def text_stack(names: Iterable[str]) -> tuple[str, set[int]]:
     """The language model's stack of layers: the deepest one that reads text."""
-    stacks = layer_numbers(tensors)
+    stacks = layer_numbers(names)
     if not stacks:
         return "", set()
     return max(stacks.items(), key=lambda entry: len(entry[1]))
@@ -155,15 +155,40 @@ def linear_layers(tensors: Tensors, stack: str) -> dict[str, tuple[int, int]]:
 
     Experts and the router that chooses among them are not: they are loaded as something else.
     """
+    paths = _linear_paths(tensors, stack)
+    uses = _uses(paths)
+    return {_short(path, uses): (shape[0], shape[1]) for path, shape in paths.items()}
+
+
+def biases(tensors: Tensors, stack: str) -> dict[str, int]:
+    """Numbers in the biases of these layers, by the same names; most have none."""
+    paths = _linear_paths(tensors, stack)
+    uses = _uses(paths)
+    found = {path: tensors.get(f"{stack}0.{path}.bias") for path in paths}
+    return {_short(path, uses): bias.numbers for path, bias in found.items() if bias}
+
+
+def count_biases(tensors: Tensors) -> int:
+    """Numbers in all biases of the language model; GPT-2's files call a mask so, which is none."""
+    return sum(
+        tensor.numbers
+        for name, tensor in tensors.items()
+        if name.endswith(".bias") and len(tensor.shape) == 1 and not _NOT_TEXT.search(name)
+    )
+
+
+def _linear_paths(tensors: Tensors, stack: str) -> dict[str, tuple[int, ...]]:
     first = f"{stack}0."
-    paths = {
+    return {
         name.removeprefix(first).removesuffix(".weight"): tensor.shape
         for name, tensor in tensors.items()
         if stack and name.startswith(first) and name.endswith(".weight")
         if len(tensor.shape) == 2 and ".experts." not in name and not _ROUTER.search(name)
     }
-    uses = Counter(path.rsplit(".", 1)[-1] for path in paths)
-    return {_short(path, uses): (shape[0], shape[1]) for path, shape in paths.items()}
+
+
+def _uses(paths: Iterable[str]) -> Counter[str]:
+    return Counter(path.rsplit(".", 1)[-1] for path in paths)
 
 
 def _short(path: str, uses: Counter[str]) -> str:

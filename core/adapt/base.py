@@ -57,6 +57,12 @@ class Adaptation(Value):
         return True
 
     @property
+    def mixes(self) -> bool:
+        """Whether 32-bit numbers are trained inside of layers that may be kept in 16 bits, which
+        only mixed arithmetic multiplies."""
+        return False
+
+    @property
     def traced(self) -> bool:
         """Whether the memory of a step was compared with traced steps."""
         return False

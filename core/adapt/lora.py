@@ -24,8 +24,10 @@ STACKED = (
 """Families whose stacked experts and router PEFT adapts with "all-linear", as it did when they were
 linear layers (peft/utils/transformers_weight_conversion.py)."""
 TABLES = ("embed_tokens", "lm_head")
-CHANGES_BASE = ("pissa", "olora")
-"""Beginnings that take their share out of the model's own weights."""
+CHANGES_BASE = ("pissa", "olora", "loftq")
+"""Beginnings that are not the model as it was: of its own weights, or of what 4 bits lose."""
+COMPUTED = ("eva", "loftq")
+"""Beginnings that the engine computes when a run starts (core.engine.beginnings)."""
 _RANK = re.compile(r"([\w.]+)=([1-9]\d{0,2})")
 
 
@@ -123,6 +125,31 @@ class _LowRank(OnLinear):
         return self.targets == "all-linear" and model.experts > 0 and known
 
     @property
+    def begins(self) -> str:
+        """Which numbers the side matrices begin with."""
+        return str(getattr(self, "init", "default"))
+
+    @property
+    def keeps_base(self) -> bool:
+        """Not when a part of every weight begins in the adapter."""
+        return self.begins not in CHANGES_BASE
+
+    @property
+    def mixes(self) -> bool:
+        """Tables are trained in 32 bits."""
+        return bool(self.train_whole)
+
+    def crowded(self, model: ModelFacts) -> dict[str, int]:
+        """Layers with more ranks than their beginning has directions: name -> directions."""
+        made = self.begins in (*CHANGES_BASE, "eva")
+        own = self._own_ranks if made else {}
+        sides = {
+            name: columns if self.begins == "eva" else min(rows, columns)
+            for name, (rows, columns) in (self.adapted(model) if made else {}).items()
+        }
+        return {name: side for name, side in sides.items() if own.get(name, self.rank) > side}
+
+    @property
     def traced(self) -> bool:
         """Plain LoRA was."""
         return not (self.dora or self.train_whole or self.rank_pattern)
@@ -148,7 +175,7 @@ class _LowRank(OnLinear):
         """PEFT's settings for this choice."""
         from peft import LoraConfig
 
-        beginning = getattr(self, "init", "default")
+        later = self.begins in ("default", *COMPUTED)
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -157,7 +184,8 @@ class _LowRank(OnLinear):
             rank_pattern=self._own_ranks,
             use_rslora=self.rslora,
             use_dora=self.dora,
-            init_lora_weights=True if beginning == "default" else beginning,
+            init_lora_weights=True if later else self.begins,
+            bias=getattr(self, "bias", "none"),
             modules_to_save=list(self.train_whole) or None,
             ensure_weight_tying=bool(self.train_whole),
             task_type="CAUSAL_LM",
@@ -174,19 +202,49 @@ class Lora(_LowRank):
         "fine-tuning for style, format and skills, at a fraction of the memory."
     )
     learning_rate: ClassVar = (2e-4, "usual range 1e-4 to 2e-4 for LoRA (LoRA and QLoRA papers)")
-    init: Literal["default", "gaussian", "pissa", "olora", "orthogonal"] = Field(
+    init: Literal["default", "gaussian", "pissa", "olora", "orthogonal", "eva"] = Field(
         "default",
         title="Beginning",
-        description="Numbers the side matrices begin with. default changes nothing at first; "
-        "pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) begin with the main directions of "
-        "each weight and often learn faster; orthogonal needs an even rank.",
+        description="Numbers the side matrices begin with. default changes nothing at first, nor "
+        "does eva, which looks along the main directions of your rows (arXiv 2410.07170; ranks "
+        "stay as chosen); pissa (arXiv 2404.02948) and olora (arXiv 2406.01775) begin with the "
+        "main directions of each weight and often learn faster; orthogonal needs an even rank.",
+        json_schema_extra=EXPERT,
+    )
+    bias: Literal["none", "lora_only", "all"] = Field(
+        "none",
+        title="Biases",
+        description="Biases of the model that are trained beside the adapter: those of adapted "
+        "layers (lora_only) or all. Usual: none (LoRA paper); most models of today have none to "
+        "train, Qwen2 has three per layer.",
         json_schema_extra=EXPERT,
     )
 
+    def trainable(self, model: ModelFacts) -> int:
+        """Those of the side matrices, and the biases."""
+        return super().trainable(model) + self.of_biases(model)
+
+    def of_biases(self, model: ModelFacts) -> int:
+        """Numbers in the biases that are trained."""
+        if self.bias == "all":
+            return model.all_biases
+        adapted = self.adapted(model) if self.bias == "lora_only" else {}
+        return model.layers * sum(model.biases.get(name, 0) for name in adapted)
+
     @property
     def keeps_base(self) -> bool:
-        """PiSSA and OLoRA move a part of every weight into the adapter."""
-        return self.init not in CHANGES_BASE
+        """Trained biases stay when the adapter is switched off."""
+        return super().keeps_base and self.bias == "none"
+
+    @property
+    def mixes(self) -> bool:
+        """So are biases."""
+        return super().mixes or self.bias != "none"
+
+    @property
+    def traced(self) -> bool:
+        """Plain LoRA was."""
+        return super().traced and self.bias == "none"
 
     @model_validator(mode="after")
     def _even(self) -> Self:
@@ -224,12 +282,23 @@ class QLora(_LowRank):
         description="Format in which 4-bit weights are unpacked and multiplied. bf16 is usual; "
         "fp16 for cards before Ampere; fp32 is slowest and exact.",
     )
-    init: Literal["default", "gaussian"] = Field(
+    init: Literal["default", "gaussian", "eva", "loftq"] = Field(
         "default",
         title="Beginning",
-        description="Numbers the side matrices begin with; both change nothing at first. "
-        "Beginnings made of the weights themselves, such as PiSSA, need an unquantised base.",
+        description="Numbers the side matrices begin with. default, gaussian and eva (along the "
+        "main directions of your rows, arXiv 2410.07170) change nothing at first. loftq begins "
+        "with what 4 bits have rounded away, as far as the rank holds it (arXiv 2310.08659, with "
+        "ranks of 16 to 64). PiSSA and its like need an unquantised base.",
+        json_schema_extra=EXPERT,
     )
+
+    @model_validator(mode="after")
+    def _loses(self) -> Self:
+        if self.init == "loftq" and self.storage == "int8":
+            raise ValueError("a loftq beginning is for 4-bit storage; int8 rounds too little")
+        if self.init == "loftq" and self.dora:
+            raise ValueError("a loftq beginning does not go with DoRA")
+        return self
 
     @property
     def stored(self) -> Stored:

@@ -19,6 +19,7 @@ from core.dataset import Example
 from core.draft import Settings
 from core.engine import score
 from core.engine.arguments import arguments
+from core.engine.beginnings import begin
 from core.engine.chosen_template import stop_at
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
@@ -85,6 +86,9 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     set_seed(job.recipe.training.seed)
     trainer = _make_trainer(job, model, tokenizer, lesson)
     _compare_sizes(job, trainer, folder)
+    if resumed is None:
+        with _precision(job.settings):
+            begin(trainer.model, lesson, folder, functools.partial(job.progress, "beginning"))
     _run_steps(job, trainer)
     watch = trainer.watch
     if watch.stopped:
@@ -150,7 +154,8 @@ def _score(
             f"The model's loss on the held-out rows is not finite ({when} training).",
             hint="Its weights hold broken numbers; download it again or choose another model.",
         )
-    replies = lesson.answers(model, tokenizer, chosen, lambda done, _: tell(rows + done, whole))
+    with _speech(job):
+        replies = lesson.answers(model, tokenizer, chosen, lambda done, _: tell(rows + done, whole))
     return Scored(
         when=when,
         exact_match=score.exact_match(replies) if lesson.judged else None,
@@ -174,6 +179,12 @@ def _measure(
 def _precision(settings: Settings) -> Any:
     """Measure in the arithmetic that training uses."""
     return torch.autocast("cuda", torch.bfloat16, enabled=settings.bf16)
+
+
+def _speech(job: Job) -> Any:
+    """Answers are generated as in use, unless 32-bit weights meet layers kept in 16 bits."""
+    mixed = job.settings.bf16 and job.recipe.adaptation.mixes
+    return torch.autocast("cuda", torch.bfloat16, enabled=mixed)
 
 
 def _make_trainer(
@@ -239,7 +250,9 @@ def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -
         asked = ()
 
     def probe(model: Any, step: int) -> None:
-        for reply in lesson.answers(model, tokenizer, asked):
+        with _speech(job):
+            replies = lesson.answers(model, tokenizer, asked)
+        for reply in replies:
             known = lesson.judged and reply.expected
             job.voice.say(Sampled(step=step, answer=reply if known else _unjudged(reply)))
 

@@ -8,14 +8,15 @@ from core.adapt import Bottleneck, Freeze
 from core.adapt.adalora import AdaLora
 from core.adapt.bottleneck import OTHERWISE
 from core.adapt.ia3 import IA3
-from core.adapt.lora import Lora
+from core.adapt.lora import CHANGES_BASE, Lora, QLora
 from core.adapt.rotations import Rotation
 from core.adapt.targets import OnLinear
 from core.draft import Draft, Facts
 from core.errors import Edit, Problem
-from core.memory.goals import GOALS
+from core.memory.goals import GOALS, Goal
 from core.misfits.base import blocker, warning
 from core.models import ModelFacts
+from core.objectives import Objective
 from core.recipe import Recipe
 
 ENOUGH_STEPS = 100
@@ -29,6 +30,8 @@ def of_adaptation(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem
     yield from _of_steps(recipe, plan)
     if facts.model is not None:
         yield from _of_layers(recipe, facts.model)
+        yield from _of_beginning(recipe, facts.model)
+        yield from _of_biases(recipe, facts.model)
         yield from _of_blocks(recipe, facts.model)
         yield from _of_context(recipe, facts.model, plan)
         yield from _of_parts(recipe, facts.model)
@@ -55,17 +58,28 @@ def _of_training(recipe: Recipe) -> Iterator[Problem]:
 def _of_reference(recipe: Recipe) -> Iterator[Problem]:
     """The model with its adapter off stands for the model before training."""
     objective, chosen = recipe.objective, recipe.adaptation
+    if chosen.keeps_base or not _looks_back(objective):
+        return
+    assert isinstance(chosen, Lora | QLora)
+    compares = (
+        f"{objective.title} compares with the model before training, which is the model without "
+        "its adapter. "
+    )
+    wrong = ", so that comparison would be wrong."
+    if chosen.begins in CHANGES_BASE:
+        moves = f"Beginning with {chosen.begins} moves weights into the adapter"
+        yield blocker("adaptation.init", f"{compares}{moves}{wrong}", _DEFAULT)
+    if isinstance(chosen, Lora) and chosen.bias != "none":
+        stay = "Trained biases stay when the adapter is off"
+        yield blocker("adaptation.bias", f"{compares}{stay}{wrong}", _NO_BIAS)
+
+
+def _looks_back(objective: Objective) -> bool:
+    """Whether a step asks the model before training; a group of answers does so for its beta."""
     named = {str(name): goal for name, goal in GOALS.items()}
-    goal = named.get(objective.counted_as or objective.kind)
-    if goal and (goal.looks_back or goal.reference) and not chosen.keeps_base:
-        assert isinstance(chosen, Lora)
-        yield blocker(
-            "adaptation.init",
-            f"{objective.title} compares with the model before training, which is the model "
-            f"without its adapter. Beginning with {chosen.init} moves weights into the adapter, so "
-            "that comparison would be wrong.",
-            Edit(path="adaptation.init", value="default", label="Begin with the default"),
-        )
+    goal = named.get(objective.counted_as or objective.kind, Goal())
+    asked = goal.looks_back and objective.looks_back > 0
+    return asked or (goal.reference and getattr(objective, "beta", 1.0) > 0)
 
 
 def _of_steps(recipe: Recipe, plan: Draft) -> Iterator[Problem]:
@@ -112,6 +126,36 @@ def _of_ranks(recipe: Recipe, model: ModelFacts, known: str) -> Iterator[Problem
             f"{strange[0]} names no adapted layer. The model has {known}.",
             Edit(path="adaptation.rank_pattern", value=[], label="One rank for all"),
         )
+
+
+def _of_beginning(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
+    """Beginnings that are made of directions, of which a layer has only so many."""
+    chosen = recipe.adaptation
+    if not isinstance(chosen, Lora | QLora):
+        return
+    if crowded := chosen.crowded(model):
+        name, most = next(iter(crowded.items()))
+        text = f"Beginning with {chosen.begins}, {name} of this model has room for {most:,} ranks."
+        yield blocker("adaptation.init", text, _DEFAULT)
+    if chosen.begins == "eva" and chosen.adapts_experts(model):
+        text = "Which rows an expert will read is not known before training, so eva cannot look."
+        yield blocker("adaptation.init", text, _DEFAULT)
+
+
+def _of_biases(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
+    """Most models have none, and 16 bits round small changes away."""
+    chosen = recipe.adaptation
+    if not isinstance(chosen, Lora) or chosen.bias == "none":
+        return
+    if not chosen.of_biases(model):
+        where = "This model has" if chosen.bias == "all" else "The adapted layers have"
+        yield warning("adaptation.bias", f"{where} no biases: nothing is added.", _NO_BIAS)
+    elif model.stored in ("bf16", "fp16"):
+        text = (
+            f"Biases are trained in 32 bits. Merged into this model, or loaded beside it in "
+            f"{model.stored}, they are rounded, which small changes of large biases do not survive."
+        )
+        yield warning("adaptation.bias", text, _NO_BIAS)
 
 
 def _of_blocks(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
@@ -164,4 +208,6 @@ def _of_parts(recipe: Recipe, model: ModelFacts) -> Iterator[Problem]:
         )
 
 
+_DEFAULT = Edit(path="adaptation.init", value="default", label="Begin with the default")
+_NO_BIAS = Edit(path="adaptation.bias", value="none", label="Train no biases")
 _LORA = Edit(path="adaptation", value={"kind": "lora"}, label="Use LoRA")

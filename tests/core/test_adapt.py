@@ -20,6 +20,7 @@ from core.misfits.adaptation import of_adaptation
 from core.models import ModelFacts, look, shape_from_config
 from core.places import starter
 from core.recipe import Recipe, parse
+from core.weights import Tensor, biases, count_biases
 
 SHAPES = Path(__file__).resolve().parents[1] / "data" / "memory" / "shapes"
 SMALL = look(starter())
@@ -67,6 +68,46 @@ def test_dora_ranks_and_tables_are_counted() -> None:
     assert Lora(train_whole=both).trainable(SMALL) - plain == table, "tied"
     untied = SMALL.model_copy(update={"tied": False})
     assert Lora(train_whole=both).trainable(untied) - plain == 2 * table
+
+
+def test_biases_are_counted() -> None:
+    """Qwen2.5-0.5B: 896 queries, 128 keys and 128 values in each of 24 layers, and no others."""
+    qwen, plain = shape("qwen2.5-0.5b"), Lora(targets="attention")
+    for bias in ("lora_only", "all"):
+        chosen = plain.model_copy(update={"bias": bias})
+        assert chosen.trainable(qwen) - plain.trainable(qwen) == 24 * (896 + 2 * 128)
+    named = Lora(targets="custom", modules=("q_proj", "o_proj"), bias="lora_only")
+    assert named.of_biases(qwen) == 24 * 896
+    assert Lora(bias="all").trainable(SMALL) == Lora().trainable(SMALL)
+
+
+def test_biases_are_found_in_headers_and_masks_are_none() -> None:
+    layer = {"attn.c_attn": (12, 4), "attn.c_proj": (4, 4), "mlp.c_proj": (4, 16), "ln_1": (4,)}
+    tensors = {f"h.0.{name}.weight": Tensor("F32", sides) for name, sides in layer.items()}
+    tensors |= {f"h.0.{name}.bias": Tensor("F32", sides[:1]) for name, sides in layer.items()}
+    tensors["h.0.attn.bias"] = Tensor("F32", (1, 1, 8, 8))
+    assert biases(tensors, "h.") == {"c_attn": 12, "attn.c_proj": 4, "mlp.c_proj": 4}
+    assert count_biases(tensors) == 12 + 4 + 4 + 4
+    assert biases(tensors, "") == {}
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        ({"attention_bias": True}, {"q_proj": 32, "k_proj": 16, "v_proj": 16, "o_proj": 32}),
+        ({"mlp_bias": True}, {"gate_proj": 64, "up_proj": 64, "down_proj": 32}),
+        ({"architectures": ["Qwen2ForCausalLM"]}, {"q_proj": 32, "k_proj": 16, "v_proj": 16}),
+        ({}, {}),
+    ],
+)
+def test_biases_of_a_configuration(told: dict[str, Any], known: dict[str, int]) -> None:
+    raw = {
+        "model_type": "llama", "hidden_size": 32, "num_hidden_layers": 2, "intermediate_size": 64,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100,
+    }  # fmt: skip
+    found = shape_from_config(raw | told)
+    assert found.biases == known
+    assert found.all_biases == 2 * sum(known.values())
 
 
 @pytest.mark.parametrize(
@@ -123,6 +164,10 @@ def test_shared_settings_are_kept_and_impossible_ones_are_not() -> None:
         ({"kind": "adalora", "base": "nf4"}, "own"),
         ({"kind": "adalora", "rank": 12}, "higher"),
         ({"kind": "lora", "init": "orthogonal", "rank": 7}, "even"),
+        ({"kind": "lora", "init": "loftq"}, "eva"),
+        ({"kind": "qlora", "bias": "all"}, "bias"),
+        ({"kind": "qlora", "init": "loftq", "storage": "int8"}, "4-bit"),
+        ({"kind": "qlora", "init": "loftq", "dora": True}, "DoRA"),
         ({"kind": "lora", "train_whole": ["q_proj"]}, "embed_tokens"),
         ({"kind": "lora", "rank_pattern": ["down_proj"]}, "down_proj=64"),
     ],
@@ -139,6 +184,9 @@ def test_what_cannot_be_is_not_written(chosen: dict[str, Any], words: str) -> No
         ({"kind": "lora", "targets": "custom"}, "modules", "named"),
         ({"kind": "lora", "targets": "custom", "modules": ["c_attn"]}, "modules", "q_proj"),
         ({"kind": "lora", "rank_pattern": ["c_fc=8"]}, "rank_pattern", "c_fc=8"),
+        ({"kind": "lora", "init": "eva", "rank": 512}, "init", "256"),
+        ({"kind": "lora", "init": "pissa", "rank_pattern": ["k_proj=160"]}, "init", "128"),
+        ({"kind": "qlora", "init": "loftq", "rank": 256}, "init", "k_proj"),
         ({"kind": "oft", "block": 48}, "block", "256"),
         ({"kind": "boft", "block": 512}, "block", "512"),
     ],
@@ -163,17 +211,73 @@ def test_layers_with_other_names_are_told() -> None:
         assert found.level == "blocker"
 
 
-@pytest.mark.parametrize("init", ["pissa", "olora"])
-def test_a_reference_needs_the_model_as_it_was(init: str) -> None:
-    made = recipe({"kind": "lora", "init": init})
-    assert problems(made) == []
-    (found,) = problems(made.edit("objective", {"kind": "dpo"}))
+REFERRING = [
+    {"kind": "dpo"}, {"kind": "kto"}, {"kind": "ppo", "rewards": [{"kind": "exact"}]},
+    {"kind": "grpo", "beta": 0.1}, {"kind": "rloo"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("objective", REFERRING, ids=lambda goal: goal["kind"])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"kind": "lora", "init": "pissa"}, {"kind": "lora", "init": "olora"},
+        {"kind": "qlora", "init": "loftq"}, {"kind": "lora", "bias": "all"},
+    ],
+    ids=lambda chosen: "-".join(chosen.values()),
+)  # fmt: skip
+def test_a_reference_needs_the_model_as_it_was(
+    chosen: dict[str, Any], objective: dict[str, Any]
+) -> None:
+    made, model = recipe(chosen), SMALL.model_copy(update={"all_biases": 100, "stored": "fp32"})
+    assert problems(made, model) == []
+    looking = made.edit("objective", objective)
+    (found,) = problems(looking, model)
     assert found.level == "blocker"
     assert found.fix is not None
-    assert (
-        problems(made.edit("objective", {"kind": "dpo"}).edit(found.fix.path, found.fix.value))
-        == []
+    assert problems(looking.edit(found.fix.path, found.fix.value), model) == []
+
+
+@pytest.mark.parametrize(
+    "objective", [{"kind": "orpo"}, {"kind": "simpo"}, {"kind": "cpo"}, {"kind": "reward"},
+                  {"kind": "grpo", "beta": 0}], ids=lambda goal: goal["kind"],
+)  # fmt: skip
+def test_what_never_looks_back_takes_any_beginning(objective: dict[str, Any]) -> None:
+    assert problems(recipe({"kind": "lora", "init": "pissa"}, objective=objective)) == []
+
+
+def test_both_at_once_are_two_problems() -> None:
+    chosen = {"kind": "lora", "init": "pissa", "bias": "all"}
+    found = problems(recipe(chosen, objective={"kind": "dpo"}))
+    assert [one.where for one in found if one.level == "blocker"] == [
+        "adaptation.init",
+        "adaptation.bias",
+    ]
+
+
+def test_biases_that_are_not_there_or_get_rounded_are_told() -> None:
+    (none,) = problems(recipe({"kind": "lora", "bias": "all"}))
+    assert none.level == "warning"
+    assert "no biases" in none.text
+    qwen = shape("qwen2.5-0.5b")
+    (elsewhere,) = problems(
+        recipe({"kind": "lora", "bias": "lora_only", "targets": "custom", "modules": ["o_proj"]}),
+        qwen,
     )
+    assert elsewhere.text.startswith("The adapted layers have no biases")
+    (rounded,) = problems(recipe({"kind": "lora", "bias": "all"}), qwen)
+    assert "rounded" in rounded.text
+    for found in (none, elsewhere, rounded):
+        assert found.fix is not None
+        assert (found.fix.path, found.fix.value) == ("adaptation.bias", "none")
+
+
+def test_eva_does_not_look_at_experts() -> None:
+    mixture = SMALL.model_copy(update={"architecture": "MixtralForCausalLM", "experts": 8})
+    (found,) = problems(recipe({"kind": "lora", "init": "eva"}), mixture)
+    assert (found.level, found.where) == ("blocker", "adaptation.init")
+    attention = {"kind": "lora", "init": "eva", "targets": "attention"}
+    assert problems(recipe(attention), mixture) == []
 
 
 def test_places_use_up_the_context() -> None:

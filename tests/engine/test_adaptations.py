@@ -57,14 +57,22 @@ VARIANTS = [
     for more in (
         {"rslora": True, "rank": 64, "alpha": 16}, {"dora": True}, {"init": "gaussian"},
         {"init": "pissa"}, {"init": "olora"}, {"init": "orthogonal"},
+        {"init": "eva"}, {"init": "eva", "dora": True, "rank_pattern": ["q_proj=8"]},
         {"train_whole": ["embed_tokens"]}, {"train_whole": ["lm_head"]},
         {"rank_pattern": ["down_proj=32"]}, {"targets": "custom", "modules": ["q_proj", "v_proj"]},
     )
 ] + [
     {"kind": "qlora", "dora": True}, {"kind": "qlora", "init": "gaussian"},
+    {"kind": "qlora", "init": "eva"}, {"kind": "qlora", "init": "eva", "storage": "int8"},
+    {"kind": "qlora", "init": "loftq"}, {"kind": "qlora", "init": "loftq", "storage": "fp4"},
     {"kind": "qlora", "compute": "fp32", "double_quantisation": False},
     {"kind": "lokr", "both": True, "factor": 8}, {"kind": "prompt", "init": "random"},
 ]  # fmt: skip
+BIASED = [{"kind": "lora", "bias": bias, "targets": targets, "dora": dora}
+          for bias, targets, dora in (
+              ("all", "attention", False), ("lora_only", "attention", False),
+              ("lora_only", "all-linear", True))]  # fmt: skip
+"""On models that have biases."""
 
 
 def short(recipe: Recipe, chosen: dict[str, Any], steps: int = 6) -> Recipe:
@@ -86,7 +94,7 @@ def warnings_of(run: RunDir) -> list[str]:
 def fresh(recipe: Recipe) -> Any:
     quantisation = recipe.adaptation.quantisation()
     model = AutoModelForCausalLM.from_pretrained(
-        starter(), dtype=torch.float32, quantization_config=quantisation
+        models.resolve(recipe.model), dtype=torch.float32, quantization_config=quantisation
     )
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -191,7 +199,7 @@ def test_what_does_not_merge_is_refused_by_the_library(
     run = create(tmp_path / "run", made := short(recipe, {"kind": name(kind)}, 2))
     go(run)
     model = PeftModel.from_pretrained(fresh(made), run.adapter)
-    with pytest.raises(AttributeError):
+    with pytest.raises((AttributeError, NotImplementedError)):  # prompts; a tuner of our own
         model.merge_and_unload()
 
 
@@ -260,7 +268,7 @@ def count_all(shape: str) -> None:
     facts, config = models.shape_from_config(path), read_configuration(json.loads(path.read_text()))
     setup = Setup(cuda=False, dtype="fp32")
     for kind in ADAPTERS:
-        for case in CASES + VARIANTS:
+        for case in CASES + VARIANTS + BIASED:
             chosen = kind.model_validate(case) if case["kind"] == name(kind) else None
             if chosen is None or chosen.stored != "own" or case["kind"] == "boft":
                 continue

@@ -51,8 +51,23 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
 ) -> None:
     fields = NAMED[kind].model_fields
     drops = {name: 0.1 for name in CHANCE if name in fields}  # a lost random state would show
-    chosen: dict[str, object] = {"kind": kind} | drops
-    recipe = recipe.edit("adaptation", chosen)
+    goes_on_alike(tmp_path, recipe.edit("adaptation", {"kind": kind} | drops))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "chosen", [("lora", "pissa"), ("lora", "eva"), ("qlora", "eva"), ("qlora", "loftq")]
+)
+def test_a_computed_beginning_resumes_bit_for_bit(
+    tmp_path: Path, recipe: Recipe, chosen: tuple[str, str]
+) -> None:
+    kind, init = chosen
+    made = recipe.edit("adaptation", {"kind": kind, "init": init, "dropout": 0.1})
+    goes_on_alike(tmp_path, made)
+
+
+def goes_on_alike(tmp_path: Path, recipe: Recipe) -> None:
+    """Stopped at the fifth of ten steps and resumed, against a run that was left alone."""
     whole = create(tmp_path / "whole", recipe)
     straight = go(whole)
 
