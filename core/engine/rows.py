@@ -15,7 +15,7 @@ from core.engine.encode import AnyEncoded, Encoded, Progress, keep_trainable
 from core.mixing import Drawn
 from core.reading import digest_of
 from core.recipe import Recipe
-from core.sizing import length_for
+from core.sizing import length_for, with_room
 
 LOSS_ROWS = 500
 """Held-out loss is measured on at most so many rows: enough for three digits."""
@@ -59,11 +59,15 @@ def gather(
 
 
 def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
-    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need."""
+    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need.
+
+    Answers that the model writes itself are part of it.
+    """
     if recipe.training.max_length is not None:
         return recipe.training.max_length
     context = models.look(models.resolve(recipe.model)).context
-    return length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+    length = length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+    return with_room(length, recipe.objective.room, context)
 
 
 def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:

@@ -76,6 +76,11 @@ class Objective(Value):
         return 0
 
     @property
+    def compares(self) -> bool:
+        """Whether answers of the dataset are compared with those that the model writes itself."""
+        return False
+
+    @property
     def generates(self) -> bool:
         """Whether steps write answers, which takes time that no formula here knows."""
         return self.room + self.writes > 0

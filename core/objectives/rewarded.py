@@ -59,6 +59,11 @@ class Rewarded(Objective):
         """As long as an answer may be."""
         return self.longest_answer
 
+    @property
+    def compares(self) -> bool:
+        """Whether any reward looks at the expected answer."""
+        return any(reward.compares for reward in self.rewards)
+
 
 class Grouped(Rewarded):
     """Several answers to each question, compared with each other."""

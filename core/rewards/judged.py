@@ -46,6 +46,11 @@ class Python(Reward):
         description="SHA-256 of the file that may run. Empty: it may not.",
     )
 
+    @property
+    def compares(self) -> bool:
+        """It is given the expected answer, whatever it does with it."""
+        return True
+
     def source(self) -> bytes:
         """What the file says now. Raises OSError."""
         return Path(self.path).expanduser().read_bytes()

@@ -36,6 +36,11 @@ class Exact(Pure):
         False, title="Ignore case", description="Whether upper and lower case are the same."
     )
 
+    @property
+    def compares(self) -> bool:
+        """With nothing else."""
+        return True
+
     def score(self, prompt: list[Message], answer: str, expected: str) -> float:
         """1 or 0."""
         said, wanted = answer.strip(), expected.strip()
@@ -57,6 +62,11 @@ class Contains(Pure):
     ignore_case: bool = Field(
         True, title="Ignore case", description="Whether upper and lower case are the same."
     )
+
+    @property
+    def compares(self) -> bool:
+        """Unless it has a text of its own."""
+        return not self.text
 
     def score(self, prompt: list[Message], answer: str, expected: str) -> float:
         """1 or 0."""
