@@ -86,6 +86,7 @@ class Regex(Pure):
     pattern: Annotated[str, AfterValidator(_compiles)] = Field(
         min_length=1,
         max_length=2000,
+        examples=[r"\d"],
         title="Pattern",
         description="A regular expression, searched anywhere in the answer; ^ and $ tie it to its "
         "ends.",
