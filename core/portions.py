@@ -110,6 +110,11 @@ def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
     if facts.data and data.heldout_share is None and not data.heldout:
         kept, because = heldout_for(facts.data.rows)
         yield Decision(name="Held-out rows", value=f"{kept:,}", because=because)
+    most, why = recipe.objective.most_measured
+    whole = split_sizes(recipe, facts)[1] if facts.data else 0
+    if whole > most:
+        because = f"the first of {whole:,}: {why}"
+        yield Decision(name="Measured on", value=f"{most:,} held-out rows", because=because)
 
 
 def automatic_length(facts: Facts, room: int) -> tuple[int, str]:

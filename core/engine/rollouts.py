@@ -81,7 +81,8 @@ class Rollouts(Lesson[Asked]):
             tokens += self._tokens(model, made)
             if progress:
                 progress(len(answers), len(asked))
-        return Measure(None, metrics=self._figures(asked, answers, tokens))
+        found = self._figures(asked, answers, tokens)
+        return Measure(None, metrics=found, rewarded=len(asked))
 
     def _tokens(self, model: Any, made: torch.Tensor) -> int:
         """Tokens up to the end of each answer, the end token included."""

@@ -17,9 +17,6 @@ from core.reading import digest_of
 from core.recipe import Recipe
 from core.sizing import length_for, with_room
 
-LOSS_ROWS = 500
-"""Held-out loss is measured on at most so many rows: enough for three digits."""
-
 Warn = Callable[[str, str, str], None]
 Encoder = Callable[[PreTrainedTokenizerBase, Sequence[Example], Progress], list[AnyEncoded]]
 
@@ -55,7 +52,8 @@ def gather(
     length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
-    return Corpus(rows, _measurable(held, length, warn), kept, length)
+    most, _ = recipe.objective.most_measured
+    return Corpus(rows, _measurable(held, length, most, warn), kept, length)
 
 
 def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
@@ -78,16 +76,16 @@ def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
             warn("data-changed", text, "Start a new run if that was not meant.")
 
 
-def _measurable(held: Sequence[AnyEncoded], length: int, warn: Warn) -> list[AnyEncoded]:
-    """Held-out rows with something to measure within `length`, at most LOSS_ROWS of them."""
+def _measurable(held: Sequence[AnyEncoded], length: int, most: int, warn: Warn) -> list[AnyEncoded]:
+    """Held-out rows with something to measure within `length`, at most so many of them."""
     fit = [row for row in held if row.learns(length)]
     if len(fit) < len(held):
         text = f"{len(held) - len(fit):,} of {len(held):,} held-out rows have nothing to measure "
         warn("heldout-cut", f"{text}within {length:,} tokens and are left out.", "")
-    if len(fit) > LOSS_ROWS:
-        text = f"Held-out loss is measured on the first {LOSS_ROWS} of {len(fit):,} rows."
+    if len(fit) > most:
+        text = f"Evaluations look at the first {most:,} of {len(fit):,} held-out rows."
         warn("heldout-part", text, "")
-    return fit[:LOSS_ROWS]
+    return fit[:most]
 
 
 def _tell_lost(lost: Sequence[Encoded], length: int, warn: Warn) -> None:

@@ -30,6 +30,11 @@ class Rewarded(Objective):
         "(published recipes: 1e-6 in full, 1e-5 to 2e-5 with LoRA)",
     )
     most_raised: ClassVar = 5.0
+    most_measured: ClassVar = (
+        100,
+        "every evaluation answers them anew, and as many tell the mean reward to a tenth of its "
+        "spread",
+    )
 
     rewards: Annotated[tuple[AnyReward, ...], AfterValidator(_some)] = Field(
         (Exact(),),

@@ -10,13 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core.engine.asked import encode_asked
 from core.engine.encode import prepare_template, question
 from core.engine.load import load_tokenizer
 from core.engine.measure import measure
 from core.engine.preview import preview
+from core.engine.rows import gather
 from core.errors import RunError
 from core.events import Event, Step
 from core.history import History
+from core.objectives.rewarded import Rewarded
 from core.places import starter
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
@@ -109,10 +112,33 @@ def test_it_learns_from_answers_to_our_tokens(
     assert (story.before.loss, story.before.exact_match) == (None, None)
     best = max(story.evaluations, key=lambda e: e.metrics["reward"])
     assert story.after is not None
+    assert {each.rewarded for each in (story.before, *story.evaluations, story.after)} == {2}
     assert story.after.metrics["reward"] == best.metrics["reward"]
     trained = load_file(run.adapter / "adapter_model.safetensors")
     assert all("lora_" in name for name in trained)
     assert any(tensor.abs().max() > 0 for name, tensor in trained.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ppo"])
+def test_evaluations_answer_no_more_questions_than_the_plan_says(
+    recipe: Recipe, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rewarded, "most_measured", (4, "four are enough"))
+    chosen = recipe.edit("objective", {"kind": kind}).edit("data.heldout_share", 0.5)
+    tokenizer, told = load_tokenizer(starter()), dict[str, str]()
+    prepare_template(tokenizer)
+    corpus = gather(
+        chosen,
+        tokenizer,
+        encode_asked,
+        lambda code, text, _: told.update({code: text}),
+        lambda done, whole: None,
+    )
+    assert len(corpus.heldout) == 4
+    assert told["heldout-part"] == "Evaluations look at the first 4 of 6 held-out rows."
+    (decided,) = (each for each in plan_of(chosen).decisions if each.name == "Measured on")
+    assert decided.value == "4 held-out rows"
+    assert decided.because == "the first of 6: four are enough"
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "ppo"])
