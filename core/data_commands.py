@@ -16,6 +16,7 @@ from core.errors import CoreError, DataError, RecipeError
 from core.hub_spec import as_spec, located, read_spec
 from core.make_command import make_options, make_rows
 from core.mending import Change, mend, record_of
+from core.objectives import OBJECTIVES
 from core.parting import part
 from core.recipe import Recipe, parse
 from core.templates import SUFFIX
@@ -25,7 +26,7 @@ from core.watch import bring
 
 SHOWN = 3
 """Examples of each kind of change that are shown."""
-_KINDS = {"trained": "trained", "context": "context", "cut": "cut off"}
+_KINDS = {"trained": "trained", "context": "context", "cut": "cut off", "expected": "compared"}
 
 
 def data(arguments: Namespace, terminal: Terminal) -> int:
@@ -91,10 +92,15 @@ def _inspect_options(parser: ArgumentParser) -> None:
 
 
 def _preview_options(parser: ArgumentParser) -> None:
+    kinds = [kind.model_fields["kind"].default for kind in OBJECTIVES]
     parser.add_argument("--model", required=True, metavar="M", help="starter, a folder or a Hub id")
     parser.add_argument(
         "--template", default="", metavar="T", help="a template of the catalogue or a .jinja file"
     )
+    parser.add_argument(
+        "--objective", default="sft", choices=kinds, metavar="KIND",
+        help="what the rows are for; under rewards only questions are read",
+    )  # fmt: skip
     parser.add_argument("--rows", type=int, default=3, metavar="N", help="rows to show")
     _length(parser)
 
@@ -174,6 +180,7 @@ def _recipe(arguments: Namespace) -> Recipe:
             "heldout_share": 0,
             "template": _template(arguments),
         },
+        "objective": {"kind": getattr(arguments, "objective", "sft")},
         "training": {"max_length": arguments.max_length},
     }
     try:
@@ -191,6 +198,14 @@ def _template(arguments: Namespace) -> str:
 
 
 def _token_line(tokens: TokenFacts) -> str:
+    if tokens.room:
+        return (
+            f"Tokens per question: median {tokens.median:,}, 95 % below {tokens.p95:,}, 99 % below "
+            f"{tokens.p99:,}, longest {tokens.longest:,}. Within {tokens.max_length:,} tokens "
+            f"{tokens.untrained:,} of {tokens.rows:,} leave no room for an answer of "
+            f"{tokens.room:,}. Nothing of the rows is learned: the model learns from rewards of "
+            "its own answers."
+        )
     return (
         f"Tokens per row: median {tokens.median:,}, 95 % below {tokens.p95:,}, 99 % below "
         f"{tokens.p99:,}, longest {tokens.longest:,}. At {tokens.max_length:,} tokens "
@@ -217,9 +232,11 @@ def _row_lines(row: PreviewRow) -> Iterator[str]:
     of = f" of {row.source}" if row.source else ""
     side = f", {row.answer} answer" if row.answer else ""
     yield f"Row of line {row.line:,}{of}{side}:"
-    for kind, text in _stretches(row.pieces):
+    stretches = _stretches(row.pieces)
+    width = max((len(_KINDS[kind]) for kind, _ in stretches), default=0)
+    for kind, text in stretches:
         for line in text.split("\n"):
-            yield f"  {_KINDS[kind]:7} | {line}"
+            yield f"  {_KINDS[kind]:{width}} | {line}"
 
 
 def _stretches(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:

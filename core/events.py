@@ -130,6 +130,8 @@ class Evaluated(_Event):
     """As in `Scored`."""
     metrics: dict[str, float] = Field({})
     """As in `Step`."""
+    rewarded: int = 0
+    """As in `Scored`."""
 
 
 class Sampled(_Event):
@@ -155,6 +157,8 @@ class Scored(_Event):
     model before training; a tie counts half. None when no pairs are learned."""
     metrics: dict[str, float] = Field({})
     """As in `Step`."""
+    rewarded: int = 0
+    """Held-out questions whose answers were rewarded; 0 where there are no rewards."""
     rows: int = 0
     answers: tuple[Answer, ...] = ()
 

@@ -58,9 +58,7 @@ def settle_portions(recipe: Recipe, facts: Facts) -> tuple[dict[str, Any], list[
     told: list[Decision] = list(_told_heldout(recipe, facts))
     length, epochs = training.max_length, training.epochs
     if length is None:
-        length, because = automatic_length(facts)
-        context = facts.model.context if facts.model else 0
-        length = with_room(length, recipe.objective.room, context)
+        length, because = automatic_length(facts, recipe.objective.room)
         told.append(Decision(name="Maximum length", value=f"{length:,} tokens", because=because))
     if epochs is None:
         epochs, because = epochs_for(rows)
@@ -112,21 +110,29 @@ def _told_heldout(recipe: Recipe, facts: Facts) -> Iterator[Decision]:
     if facts.data and data.heldout_share is None and not data.heldout:
         kept, because = heldout_for(facts.data.rows)
         yield Decision(name="Held-out rows", value=f"{kept:,}", because=because)
+    most, why = recipe.objective.most_measured
+    whole = split_sizes(recipe, facts)[1] if facts.data else 0
+    if whole > most:
+        because = f"the first of {whole:,}: {why}"
+        yield Decision(name="Measured on", value=f"{most:,} held-out rows", because=because)
 
 
-def automatic_length(facts: Facts) -> tuple[int, str]:
-    """The shortest length that leaves nearly all rows whole; guessed until they are counted."""
+def automatic_length(facts: Facts, room: int) -> tuple[int, str]:
+    """The shortest length that leaves nearly all rows whole, with room for an answer of so many
+    tokens; guessed until they are counted."""
     assert facts.model is not None
+    context = facts.model.context
     if facts.data is None:
-        length = min(UNKNOWN_LENGTH, facts.model.context or UNKNOWN_LENGTH)
-        return length, "no rows are known yet"
+        length = min(UNKNOWN_LENGTH, context or UNKNOWN_LENGTH)
+        return with_room(length, room, context), "no rows are known yet"
     counted = facts.tokens
     if counted is None or not counted.rows:
         chars = max(each.long_chars or each.max_chars for each in (facts.data, *facts.further))
-        length = rounded_length(token_guess(chars), facts.model.context)
+        length = with_room(rounded_length(token_guess(chars), context), room, context)
         return length, "guessed from characters; the run counts tokens and then decides"
-    covers = f"covers {math.floor(100 * (1 - counted.cut / counted.rows))} % of rows"
-    limited = ", and the model reads no more" if counted.max_length == facts.model.context else ""
+    covers = f"covers {math.floor(100 * (1 - counted.cut / counted.rows))} % of "
+    covers += f"questions with {room:,} tokens of answer" if room else "rows"
+    limited = ", and the model reads no more" if counted.max_length == context else ""
     return counted.max_length, f"{covers}; the longest has {counted.longest:,} tokens{limited}"
 
 

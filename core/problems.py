@@ -17,6 +17,7 @@ from core.portions import seen_share
 from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
 from core.settle import has_bitsandbytes
+from core.tokens import TokenFacts
 from core.whatif import gentlest
 
 RATE_FACTOR = 10
@@ -191,8 +192,8 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
             "add_generation_prompt in its chat_template.jinja.",
         )
     if counted.untrained:
-        yield from _untrained(counted.untrained, counted.rows, counted.untrained_lines)
-    if counted.cut / counted.rows > CUT_SHARE:
+        yield from _untrained(counted)
+    if not counted.room and counted.cut / counted.rows > CUT_SHARE:
         longer = min(context or counted.p99, counted.p99)
         fix = Edit(path="training.max_length", value=longer, label=f"Use {longer:,}")
         yield warning(
@@ -203,9 +204,16 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
         )
 
 
-def _untrained(count: int, rows: int, lines: tuple[int | str, ...]) -> Iterator[Problem]:
-    where = ", ".join(str(line) for line in lines[:5])
-    text = f"{count:,} of {rows:,} rows have nothing to learn at this length (lines {where}...)."
+def _untrained(counted: TokenFacts) -> Iterator[Problem]:
+    where = ", ".join(str(line) for line in counted.untrained_lines[:5])
+    count, rows = counted.untrained, counted.rows
+    what = (
+        f"questions leave no room for an answer of {counted.room:,} tokens within "
+        f"{counted.max_length:,}"
+        if counted.room
+        else "rows have nothing to learn at this length"
+    )
+    text = f"{count:,} of {rows:,} {what} (lines {where}{', ...' if count > 5 else ''})."
     if count >= rows:
         yield blocker("training.max_length", text)
     else:

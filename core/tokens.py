@@ -27,6 +27,9 @@ class TokenFacts(Value):
     max_length: int
     rows: int
     heldout: int = 0
+    room: int = 0
+    """Tokens kept free behind each question for an answer that the model writes itself: rows are
+    questions then, of which nothing is learned, and those without room are left out."""
     tokens: int = 0
     """All tokens of the training rows after cutting."""
     trained: int = 0
@@ -82,13 +85,16 @@ def guess(rows: int, mean_chars: float, max_chars: int, max_length: int) -> Toke
     )
 
 
-PieceKind = Literal["trained", "context", "cut"]
+PieceKind = Literal["trained", "context", "cut", "expected"]
 AnswerSide = Literal["", "chosen", "rejected"]
 """Which answer of a pair; empty where there is only one."""
 
 
 class Piece(Value):
-    """One token as text: learned, only read, or lost to the maximum length."""
+    """One token as text: learned, only read, or lost to the maximum length.
+
+    An expected answer is one piece, which the model never sees.
+    """
 
     text: str
     kind: PieceKind

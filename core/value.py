@@ -4,6 +4,9 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 EXPERT: dict[str, JsonValue] = {"expert": True}
 """Marks a field (json_schema_extra) that most people never need: forms fold it away."""
+FILE, FOLDER = "file", "folder"
+"""Mark a field (json_schema_extra) that names one on this computer; of a file with the kind of file
+as `Words (*.ending)`: forms let it be chosen."""
 
 
 class Value(BaseModel):

@@ -103,7 +103,8 @@ def _found(event: Evaluated) -> str:
     parts = [] if event.loss is None else [f"held-out loss {event.loss:.4f}"]
     parts += [] if right is None else [f"better answer preferred {right:.0%}"]
     parts += [f"{metric.title.lower()} {text}" for metric, text in told(event.metrics)]
-    return ", ".join(parts)
+    on = f" (on {event.rewarded:,} held-out questions)" if event.rewarded else ""
+    return ", ".join(parts) + on
 
 
 def _move(bar: tqdm[None], story: History) -> None:

@@ -13,6 +13,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QWheelEvent
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QPlainTextEdit, QWidget
 
+from core.value import FILE, FOLDER
 from gui.rate_edit import LARGEST_INT, RateEdit, WholeEdit, mark
 from gui.text import tip
 
@@ -214,6 +215,8 @@ def make_field(info: FieldInfo) -> Field | None:
     makers: dict[Any, Callable[[FieldInfo], Field]] = {
         bool: SwitchField, int: WholeField, float: NumberField, str: TextField,
     }  # fmt: skip
+    if names_path(info):
+        return _path_field(info)
     if get_origin(kind) is Literal:
         return ChoiceField(info) if len(get_args(kind)) > 1 else None
     if kind == tuple[str, ...]:
@@ -229,11 +232,28 @@ def _list_field(info: FieldInfo) -> Field | None:
     return UnionListField(info) if kinds_of(info.annotation) else None
 
 
+def _path_field(info: FieldInfo) -> Field:
+    from gui.path_field import PathField  # built of the parts above
+
+    return PathField(info)
+
+
 def _bare(annotation: Any) -> Any:
     """The type without `| None`."""
     if get_origin(annotation) in (Union, UnionType):
         return next(part for part in get_args(annotation) if part is not NoneType)
     return annotation
+
+
+def marks(info: FieldInfo) -> dict[str, Any]:
+    """What a field says of itself beside its type (core.value)."""
+    extra = info.json_schema_extra
+    return extra if isinstance(extra, dict) else {}
+
+
+def names_path(info: FieldInfo) -> bool:
+    """Whether a field names a file or a folder."""
+    return FILE in marks(info) or FOLDER in marks(info)
 
 
 def _optional(info: FieldInfo) -> bool:

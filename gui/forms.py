@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QGridLayout, QSizePolicy, QWidget
 from core.errors import Problem
 from core.plan import Plan
 from core.recipe import Recipe
-from gui.fields import Field, make_field
+from gui.fields import Field, make_field, marks
 from gui.parts import LEVELS
 from gui.session import Session
 from gui.widgets import IconButton, Notice, PlainLabel
@@ -107,8 +107,7 @@ class Form(QWidget):
 
 def for_experts(info: FieldInfo) -> bool:
     """Whether a field is one that most people never need."""
-    extra = info.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("expert"))
+    return bool(marks(info).get("expert"))
 
 
 class Row:

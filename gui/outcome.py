@@ -86,7 +86,8 @@ def _main_figure(before: Scored, after: Scored) -> tuple[bool, str]:
     rose = new > old
     values = f"({show(metric, old)} before, {show(metric, new)} after)"
     moved = "rose" if rose else "did not rise"
-    return rose, f"The mean reward on questions it never trained on {moved} {values}."
+    count = f"{after.rewarded:,} " if after.rewarded else ""
+    return rose, f"The mean reward on {count}questions it never trained on {moved} {values}."
 
 
 def _preferred(before: Scored, after: Scored) -> tuple[bool, str]:

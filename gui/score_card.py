@@ -8,7 +8,7 @@ from typing import NamedTuple
 from PySide6.QtWidgets import QGridLayout, QWidget
 
 from core.events import Scored
-from core.metrics import METRICS, show
+from core.metrics import METRICS, Metric, show
 from gui.parts import Pile
 from gui.plots import figure
 from gui.widgets import Card, PlainLabel
@@ -87,7 +87,14 @@ def _metrics(before: Scored, after: Scored | None) -> Iterator[Score]:
             way = f", {metric.better} is better" if metric.better else ""
             later = show(metric, reached[metric.name]) if metric.name in reached else None
             values = _change(show(metric, before.metrics[metric.name]), later)
-            yield Score(f"{metric.title}{way}", values, metric.about)
+            yield Score(f"{metric.title}{way}", values, _about(metric, before))
+
+
+def _about(metric: Metric, scored: Scored) -> str:
+    """What a figure means, and of how many answers a reward is the mean."""
+    if metric.name == "reward" and scored.rewarded:
+        return f"{metric.about.removesuffix('.')} to {scored.rewarded:,} held-out questions."
+    return metric.about
 
 
 def _change(before: str, after: str | None) -> str:

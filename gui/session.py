@@ -282,7 +282,9 @@ def _read_by(recipe: Recipe) -> Data:
     return recipe.data.model_copy(update={"heldout_share": 0.0, "template": ""})
 
 
-def _counted_by(recipe: Recipe) -> tuple[int | None, int, float | None, str]:
-    """What decides the counts besides model and data: where rows are cut, which are held out."""
-    training, data = recipe.training, recipe.data
-    return training.max_length, training.seed, data.heldout_share, data.template
+def _counted_by(recipe: Recipe) -> tuple[object, ...]:
+    """What decides the counts besides model and data: where rows are cut, which are held out, and
+    what of a row the model is to read."""
+    training, data, goal = recipe.training, recipe.data, recipe.objective
+    cut = training.max_length, training.seed, data.heldout_share, data.template
+    return *cut, goal.chats, goal.room, goal.compares

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import QHBoxLayout, QWidget
@@ -19,9 +19,10 @@ LONGEST_PIECE = 200
 _KINDS: tuple[tuple[PieceKind, Level | None, str, str], ...] = (
     ("trained", "ok", "learned", "the model is trained to write this"),
     ("context", None, "only read", "seen as context, not learned"),
+    ("expected", "warn", "compared with", "the expected answer, never learned"),
     ("cut", "bad", "cut off", "beyond the maximum length, never seen"),
 )
-_LINES = {"trained": "underline", "context": "none", "cut": "line-through"}
+_LINES = {"trained": "underline", "context": "none", "expected": "none", "cut": "line-through"}
 
 
 class TokenView(FittedText):
@@ -56,6 +57,8 @@ class TokenView(FittedText):
             text = visible(piece.text)
             if place == len(row.pieces) - 1:
                 text = text.removesuffix("\n")
+            if piece.kind == "expected":
+                cursor.insertBlock(_spaced())
             room -= len(text)
             if room < 0:
                 left = len(row.pieces) - place
@@ -72,11 +75,19 @@ class Legend(QWidget):
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(6)
+        self._parts: dict[PieceKind, tuple[Chip, PlainLabel]] = {}
         for kind, level, word, meaning in _KINDS:
-            chip = Chip(word, level)
+            chip, told = Chip(word, level), PlainLabel(meaning, "small")
             chip.setStyleSheet(f"text-decoration: {_LINES[kind]};")
             line.addWidget(chip)
-            line.addWidget(PlainLabel(meaning, "small"), 1)
+            line.addWidget(told, 1)
+            self._parts[kind] = chip, told
+
+    def show_kinds(self, kinds: Collection[PieceKind]) -> None:
+        """Explain these alone."""
+        for kind, parts in self._parts.items():
+            for part in parts:
+                part.setVisible(kind in kinds)
 
 
 def visible(text: str) -> str:
@@ -88,9 +99,10 @@ def _summary(row: PreviewRow) -> str:
     counts = {kind: sum(piece.kind == kind for piece in row.pieces) for kind, *_ in _KINDS}
     cut = f", {counts['cut']:,} cut off" if counts["cut"] else ""
     side = f", {row.answer} answer" if row.answer else ""
+    compared = " Then the expected answer." if counts["expected"] else ""
     return (
-        f"Line {row.line:,}{side}: {len(row.pieces):,} tokens, {counts['trained']:,} learned, "
-        f"{counts['context']:,} only read{cut}."
+        f"Line {row.line:,}{side}: {len(row.pieces) - counts['expected']:,} tokens, "
+        f"{counts['trained']:,} learned, {counts['context']:,} only read{cut}.{compared}"
     )
 
 
@@ -107,6 +119,7 @@ def _format(kind: PieceKind, odd: bool) -> QTextCharFormat:
     ink, ground = {
         "trained": (colours.ok, colours.ok_soft),
         "context": (colours.muted, colours.raised),
+        "expected": (colours.warn, colours.warn_soft),
         "cut": (colours.bad, colours.bad_soft),
     }[kind]
     paper = QColor(ground)

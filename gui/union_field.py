@@ -10,9 +10,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from core.value import Value
-from gui.fields import Choice, Field, make_field
+from gui.fields import Choice, Field, make_field, names_path
 from gui.kind_chooser import name_of
 from gui.parts import Pile
+from gui.path_field import ask_path
 from gui.value_form import ValueForm
 from gui.widgets import IconButton, PlainLabel, QuietButton, row
 
@@ -83,13 +84,21 @@ class UnionListField(Field):
         self._tell(lambda entries: entries.pop(place))
 
     def _add(self) -> None:
+        """A kind that cannot be without a file asks for it first, one without a text begins with
+        an example."""
         name = self.choice.currentData()
         kind = next(kind for kind in self.kinds if name_of(kind) == name)
-        try:
-            fresh = kind()
-        except ValueError as error:  # a kind that cannot be without something, such as a file
-            self.faulted.emit(str(error).splitlines()[0])
-            return
+        needed = {part: info for part, info in kind.model_fields.items() if info.is_required()}
+        path = next((part for part, info in needed.items() if names_path(info)), None)
+        if path is None:
+            examples = {part: info.examples for part, info in needed.items()}
+            self._append(kind(**{part: given[0] for part, given in examples.items() if given}))
+        else:
+            ask_path(
+                self.widget, needed[path], "", lambda chosen: self._append(kind(**{path: chosen}))
+            )
+
+    def _append(self, fresh: Value) -> None:
         self._tell(lambda entries: entries.append(fresh))
 
     def _tell(self, change: Callable[[list[Value]], Any]) -> None:

@@ -63,16 +63,19 @@ class PlainLabel(QLabel):
 
     def sizeHint(self) -> QSize:
         """As high as the text is at this width; Qt would guess a narrower, higher shape."""
-        hint = super().sizeHint()
-        if self.wordWrap() and self.testAttribute(Qt.WidgetAttribute.WA_Resized):
-            hint.setHeight(self.heightForWidth(self.width()))
-        return hint
+        return _at_this_width(self, super().sizeHint())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another width means another height."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self.updateGeometry()
+
+
+def _at_this_width(widget: QWidget, hint: QSize) -> QSize:
+    if widget.hasHeightForWidth() and widget.testAttribute(Qt.WidgetAttribute.WA_Resized):
+        hint.setHeight(widget.heightForWidth(widget.width()))
+    return hint
 
 
 class Heading(PlainLabel):
@@ -227,6 +230,16 @@ class Notice(QFrame):
         self.setAccessibleName(text)
         self.button.setText(fix)
         self.button.setVisible(bool(fix))
+
+    def sizeHint(self) -> QSize:
+        """As high as the sentence is beside the button; Qt would cut what it guesses shorter."""
+        return _at_this_width(self, super().sizeHint())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width means another height."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.updateGeometry()
 
     def text(self) -> str:
         """The sentence, as it was given."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from core.dataset import Example
-from core.engine.encode import BATCH, Progress, Row, question
+from core.engine.encode import BATCH, FIRST_LINES, Progress, Row, percentiles, question, show
 from core.formats import Message
+from core.tokens import LENGTHS, AtLength, Piece, PreviewRow, TokenFacts
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,11 @@ class Asked:
 
     def learns(self, length: int) -> bool:
         """Whether there is room for an answer of at least one token."""
-        return len(self.ids) < length
+        return self.leaves(1, length)
+
+    def leaves(self, room: int, length: int) -> bool:
+        """Whether question and an answer of so many tokens fit into `length`."""
+        return len(self.ids) + room <= length
 
 
 def encode_asked(
@@ -59,3 +65,45 @@ def _asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> Asked:
     ids = question(tokenizer, before)
     row = Row(example.line, ids, [False] * len(ids), example.source)
     return Asked(row, before, last["content"])
+
+
+def count_asked(
+    rows: Sequence[Asked], length: int, room: int, heldout: int, note: str
+) -> TokenFacts:
+    """Figures over the questions, before those that leave no room for an answer are left out."""
+    sizes = np.array([len(row.ids) for row in rows])
+    lost = [row.place for row in rows if not row.leaves(room, length)]
+    median, p95, p99 = percentiles(sizes)
+    return TokenFacts(
+        max_length=length,
+        rows=len(rows),
+        heldout=heldout,
+        room=room,
+        tokens=int(np.minimum(sizes, length).sum()),
+        median=median,
+        p95=p95,
+        p99=p99,
+        longest=int(sizes.max()),
+        cut=len(lost),
+        untrained=len(lost),
+        untrained_lines=tuple(lost[:FIRST_LINES]),
+        at_lengths=tuple(_at(rows, room, each) for each in LENGTHS),
+        template_note=note,
+    )
+
+
+def _at(rows: Sequence[Asked], room: int, length: int) -> AtLength:
+    lost = sum(not row.leaves(room, length) for row in rows)
+    return AtLength(length=length, cut=lost, untrained=lost)
+
+
+def show_asked(
+    tokenizer: PreTrainedTokenizerBase, row: Asked, length: int, room: int, *, compared: bool
+) -> PreviewRow:
+    """The question as it will be asked, and the expected answer as text where it is compared with.
+
+    A question that leaves no room for an answer is lost as a whole.
+    """
+    seen = show(tokenizer, row.row, length if row.leaves(room, length) else 0)
+    expected = (Piece(text=row.expected, kind="expected"),) if compared else ()
+    return seen.model_copy(update={"pieces": (*seen.pieces, *expected)})

@@ -36,6 +36,8 @@ from core.tokens import (
 IGNORED = -100
 """Label of a token that is read but not learned, torch's own convention."""
 BATCH = 256
+FIRST_LINES = 20
+"""Rows that are named of those that are left out."""
 
 Progress = Callable[[int, int], None]
 
@@ -215,7 +217,7 @@ def count(
     sides = [row.sides for row in rows]
     sizes = np.array([len(side.ids) for pair in sides for side in pair])
     lost = [row.place for row in rows if not row.learns(length)]
-    median, p95, p99 = (int(value) for value in np.percentile(sizes, (50, 95, 99)))
+    median, p95, p99 = percentiles(sizes)
     return TokenFacts(
         max_length=length,
         rows=len(rows),
@@ -228,12 +230,18 @@ def count(
         longest=int(sizes.max()),
         cut=_count_cut(rows, length),
         untrained=len(lost),
-        untrained_lines=tuple(lost[:20]),
+        untrained_lines=tuple(lost[:FIRST_LINES]),
         ended=sum(all(0 < side.end < length for side in pair) for pair in sides),
         end_token=end_token,
         at_lengths=tuple(_at(rows, each) for each in LENGTHS),
         template_note=note,
     )
+
+
+def percentiles(sizes: np.ndarray) -> tuple[int, int, int]:
+    """The median, and what 95 and 99 % of the sizes do not exceed."""
+    median, p95, p99 = np.percentile(sizes, (50, 95, 99))
+    return int(median), int(p95), int(p99)
 
 
 def _at(rows: Sequence[Encoded], length: int) -> AtLength:

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 from core import mixing, models
 from core.dataset import Example
 from core.engine import encode
+from core.engine.asked import count_asked, encode_asked, show_asked
 from core.engine.encode import Encoded
 from core.engine.kept_tokens import encode_once
 from core.engine.load import load_tokenizer
@@ -16,6 +17,7 @@ from core.engine.pairs import encode_pairs
 from core.engine.plain import encode_texts, parted
 from core.engine.rows import length_of
 from core.engine.verdicts import encode_verdicts
+from core.mixing import Mixture
 from core.recipe import Recipe
 from core.tokens import AnswerSide, Preview
 
@@ -29,6 +31,8 @@ def preview(recipe: Recipe, rows: int) -> Preview:
     chats = recipe.objective.chats
     note = encode.prepare_template(tokenizer, recipe.data.template) if chats else PLAIN
     mixture = mixing.read(recipe)
+    if recipe.objective.room:
+        return _asked(recipe, tokenizer, mixture, rows, note)
     encoded, length = (_encode if chats else _encode_texts)(recipe, tokenizer, mixture.train)
     end = encode.end_token(tokenizer, encoded)
     counted = encode.count(encoded, length, len(mixture.heldout), note, end)
@@ -39,6 +43,20 @@ def preview(recipe: Recipe, rows: int) -> Preview:
             encode.show(tokenizer, side, length, answer)
             for row in encoded[:rows]
             for side, answer in zip(row.sides, _ANSWERS[len(row.sides)], strict=True)
+        ),
+    )
+
+
+def _asked(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerBase, mixture: Mixture, rows: int, note: str
+) -> Preview:
+    """Questions that the model answers itself; the answers of the rows are never learned."""
+    asked, room = encode_asked(tokenizer, mixture.train), recipe.objective.room
+    length, compared = length_of(recipe, asked), recipe.objective.compares
+    return Preview(
+        tokens=count_asked(asked, length, room, len(mixture.heldout), note),
+        rows=tuple(
+            show_asked(tokenizer, row, length, room, compared=compared) for row in asked[:rows]
         ),
     )
 

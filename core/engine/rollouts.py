@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from core import models
 from core.dataset import Example
 from core.engine import score
 from core.engine.asked import Asked, encode_asked
@@ -20,7 +19,6 @@ from core.engine.rows import Warn
 from core.engine.trainer import Measure
 from core.errors import DataError
 from core.objectives.rewarded import Rewarded
-from core.sizing import with_room
 
 
 class Rollouts(Lesson[Asked]):
@@ -52,13 +50,9 @@ class Rollouts(Lesson[Asked]):
     def _leave_room(self, warn: Warn) -> None:
         """Questions that leave no room for the longest answer are left out aloud."""
         room, length = self.objective.longest_answer, self.corpus.length
-        if self.recipe.training.max_length is None:
-            context = models.look(models.resolve(self.recipe.model)).context
-            length = with_room(length, room, context)
         kinds = {"train": self.corpus.train, "heldout": self.corpus.heldout}
         fit = {
-            kind: [row for row in rows if len(row.ids) + room <= length]
-            for kind, rows in kinds.items()
+            kind: [row for row in rows if row.leaves(room, length)] for kind, rows in kinds.items()
         }
         lost = sum(map(len, kinds.values())) - sum(map(len, fit.values()))
         text = f"{lost:,} questions leave no room for an answer of {room:,} tokens"
@@ -67,10 +61,7 @@ class Rollouts(Lesson[Asked]):
             raise DataError(f"All of {text} within {length:,}.", hint=hint)
         if lost:
             warn("no-room", f"{text} within {length:,} and are left out.", hint)
-        self.length = length
-        self.corpus = replace(
-            self.corpus, train=fit["train"], heldout=fit["heldout"], length=length
-        )
+        self.corpus = replace(self.corpus, train=fit["train"], heldout=fit["heldout"])
 
     def measure(self, model: Any, progress: Progress | None = None) -> Measure:
         """Mean reward, each reward's own mean and mean tokens of greedy answers."""
@@ -90,7 +81,8 @@ class Rollouts(Lesson[Asked]):
             tokens += self._tokens(model, made)
             if progress:
                 progress(len(answers), len(asked))
-        return Measure(None, metrics=self._figures(asked, answers, tokens))
+        found = self._figures(asked, answers, tokens)
+        return Measure(None, metrics=found, rewarded=len(asked))
 
     def _tokens(self, model: Any, made: torch.Tensor) -> int:
         """Tokens up to the end of each answer, the end token included."""

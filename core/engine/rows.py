@@ -15,10 +15,7 @@ from core.engine.encode import AnyEncoded, Encoded, Progress, keep_trainable
 from core.mixing import Drawn
 from core.reading import digest_of
 from core.recipe import Recipe
-from core.sizing import length_for
-
-LOSS_ROWS = 500
-"""Held-out loss is measured on at most so many rows: enough for three digits."""
+from core.sizing import length_for, with_room
 
 Warn = Callable[[str, str, str], None]
 Encoder = Callable[[PreTrainedTokenizerBase, Sequence[Example], Progress], list[AnyEncoded]]
@@ -55,15 +52,20 @@ def gather(
     length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)
-    return Corpus(rows, _measurable(held, length, warn), kept, length)
+    most, _ = recipe.objective.most_measured
+    return Corpus(rows, _measurable(held, length, most, warn), kept, length)
 
 
 def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
-    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need."""
+    """Tokens at which rows are cut: what the recipe says, or what nearly all rows need.
+
+    Answers that the model writes itself are part of it.
+    """
     if recipe.training.max_length is not None:
         return recipe.training.max_length
     context = models.look(models.resolve(recipe.model)).context
-    return length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+    length = length_for([max(len(side.ids) for side in row.sides) for row in rows], context)
+    return with_room(length, recipe.objective.room, context)
 
 
 def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
@@ -74,16 +76,16 @@ def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
             warn("data-changed", text, "Start a new run if that was not meant.")
 
 
-def _measurable(held: Sequence[AnyEncoded], length: int, warn: Warn) -> list[AnyEncoded]:
-    """Held-out rows with something to measure within `length`, at most LOSS_ROWS of them."""
+def _measurable(held: Sequence[AnyEncoded], length: int, most: int, warn: Warn) -> list[AnyEncoded]:
+    """Held-out rows with something to measure within `length`, at most so many of them."""
     fit = [row for row in held if row.learns(length)]
     if len(fit) < len(held):
         text = f"{len(held) - len(fit):,} of {len(held):,} held-out rows have nothing to measure "
         warn("heldout-cut", f"{text}within {length:,} tokens and are left out.", "")
-    if len(fit) > LOSS_ROWS:
-        text = f"Held-out loss is measured on the first {LOSS_ROWS} of {len(fit):,} rows."
+    if len(fit) > most:
+        text = f"Evaluations look at the first {most:,} of {len(fit):,} held-out rows."
         warn("heldout-part", text, "")
-    return fit[:LOSS_ROWS]
+    return fit[:most]
 
 
 def _tell_lost(lost: Sequence[Encoded], length: int, warn: Warn) -> None:

@@ -51,6 +51,8 @@ class Measure:
     """As in `core.events.Scored`."""
     metrics: dict[str, float] = field(default_factory=dict)
     """As in `core.events.Step`."""
+    rewarded: int = 0
+    """As in `core.events.Scored`."""
 
     @property
     def cost(self) -> float:

@@ -9,14 +9,17 @@ from core.making.endpoint import Endpoint
 from core.making.keys import find_key
 from core.making.local import Local
 from core.making.order import Order, Writer
-from core.value import Value
+from core.value import FOLDER, Value
 
 
 class Source(Value):
     """Where the writing model is; never with a key in it."""
 
     model: str = Field(
-        "", title="Model", description="On this computer: starter, a folder or a Hub id."
+        "",
+        title="Model",
+        description="On this computer: starter, a folder or a Hub id.",
+        json_schema_extra={FOLDER: True},
     )
     endpoint: str = Field(
         "", title="Address", description="A server that speaks like OpenAI's, such as .../v1."

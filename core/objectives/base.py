@@ -31,6 +31,9 @@ class Objective(Value):
     most_raised: ClassVar[float] = math.inf
     """How often the usual rate at most for a small model."""
 
+    most_measured: ClassVar[tuple[int, str]] = (500, "as many tell the loss to three digits")
+    """Held-out rows that an evaluation looks at, at most, and why no more."""
+
     counted_as: ClassVar[str] = ""
     """The objective of core.memory.goals whose memory a step has; empty: its own kind."""
     stable: ClassVar[bool] = True
@@ -74,6 +77,11 @@ class Objective(Value):
         """Tokens that answers of its own may add to a question, where the maximum length does not
         bound them."""
         return 0
+
+    @property
+    def compares(self) -> bool:
+        """Whether answers of the dataset are compared with those that the model writes itself."""
+        return False
 
     @property
     def generates(self) -> bool:

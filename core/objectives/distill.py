@@ -6,6 +6,7 @@ from pydantic import Field
 
 from core.objectives.base import Objective
 from core.objectives.sft import SFT
+from core.value import FOLDER
 
 
 class Distill(Objective):
@@ -29,6 +30,7 @@ class Distill(Objective):
         title="Teacher",
         description="A model's folder, a Hub id that is on this computer, or the merged model of "
         "a run. It is loaded beside the model, and never changed.",
+        json_schema_extra={FOLDER: True},
     )
     beta: float = Field(
         0.0,

@@ -30,6 +30,11 @@ class Rewarded(Objective):
         "(published recipes: 1e-6 in full, 1e-5 to 2e-5 with LoRA)",
     )
     most_raised: ClassVar = 5.0
+    most_measured: ClassVar = (
+        100,
+        "every evaluation answers them anew, and as many tell the mean reward to a tenth of its "
+        "spread",
+    )
 
     rewards: Annotated[tuple[AnyReward, ...], AfterValidator(_some)] = Field(
         (Exact(),),
@@ -58,6 +63,11 @@ class Rewarded(Objective):
     def room(self) -> int:
         """As long as an answer may be."""
         return self.longest_answer
+
+    @property
+    def compares(self) -> bool:
+        """Whether any reward looks at the expected answer."""
+        return any(reward.compares for reward in self.rewards)
 
 
 class Grouped(Rewarded):

@@ -26,6 +26,11 @@ class Reward(Value):
         description="What it is multiplied by in the sum. A negative weight makes it a penalty.",
     )
 
+    @property
+    def compares(self) -> bool:
+        """Whether it looks at the expected answer."""
+        return False
+
 
 class Pure(Reward):
     """A reward that needs nothing beside question and answer."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from core.rewards.base import Reward
+from core.value import FILE, FOLDER
 
 
 class Model(Reward):
@@ -19,7 +20,10 @@ class Model(Reward):
     summary: ClassVar = "The number that a reward model gives to question and answer."
 
     run: str = Field(
-        min_length=1, title="Run", description="Folder of the run that trained the reward model."
+        min_length=1,
+        title="Run",
+        description="Folder of the run that trained the reward model.",
+        json_schema_extra={FOLDER: True},
     )
 
 
@@ -38,6 +42,7 @@ class Python(Reward):
         title="File",
         description="A .py file with `def reward(prompt, answer, expected)` that returns a number; "
         "prompt is the list of messages, answer and expected are texts.",
+        json_schema_extra={FILE: "Python (*.py)"},
     )
     consent: str = Field(
         "",
@@ -45,6 +50,11 @@ class Python(Reward):
         title="Consent",
         description="SHA-256 of the file that may run. Empty: it may not.",
     )
+
+    @property
+    def compares(self) -> bool:
+        """It is given the expected answer, whatever it does with it."""
+        return True
 
     def source(self) -> bytes:
         """What the file says now. Raises OSError."""

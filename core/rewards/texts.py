@@ -36,6 +36,11 @@ class Exact(Pure):
         False, title="Ignore case", description="Whether upper and lower case are the same."
     )
 
+    @property
+    def compares(self) -> bool:
+        """With nothing else."""
+        return True
+
     def score(self, prompt: list[Message], answer: str, expected: str) -> float:
         """1 or 0."""
         said, wanted = answer.strip(), expected.strip()
@@ -58,6 +63,11 @@ class Contains(Pure):
         True, title="Ignore case", description="Whether upper and lower case are the same."
     )
 
+    @property
+    def compares(self) -> bool:
+        """Unless it has a text of its own."""
+        return not self.text
+
     def score(self, prompt: list[Message], answer: str, expected: str) -> float:
         """1 or 0."""
         said, wanted = answer, self.text or expected.strip()
@@ -76,6 +86,7 @@ class Regex(Pure):
     pattern: Annotated[str, AfterValidator(_compiles)] = Field(
         min_length=1,
         max_length=2000,
+        examples=[r"\d"],
         title="Pattern",
         description="A regular expression, searched anywhere in the answer; ^ and $ tie it to its "
         "ends.",

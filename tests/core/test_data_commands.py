@@ -170,6 +170,21 @@ def test_both_answers_of_a_pair_are_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.engine
+def test_preview_under_rewards_learns_nothing(
+    rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = call(
+        capsys, "preview", rows, "--model", "starter", "--rows", "1", "--objective", "grpo"
+    )
+    assert status == 0
+    kinds = [line.split(" | ")[0].strip() for line in out.splitlines() if " | " in line]
+    assert set(kinds) == {"context", "compared"}
+    assert kinds[-1] == "compared"
+    assert "Nothing of the rows is learned" in out
+
+
+@pytest.mark.slow
+@pytest.mark.engine
 def test_inspect_counts_tokens_for_a_model(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = document(capsys, "inspect", rows, "--model", "starter")
     assert found["tokens"]["rows"] == 60

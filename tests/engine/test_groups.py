@@ -10,12 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core.engine.asked import encode_asked
 from core.engine.encode import prepare_template, question
 from core.engine.load import load_tokenizer
 from core.engine.measure import measure
+from core.engine.preview import preview
+from core.engine.rows import gather
 from core.errors import RunError
 from core.events import Event, Step
 from core.history import History
+from core.objectives.rewarded import Rewarded
 from core.places import starter
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
@@ -108,10 +112,60 @@ def test_it_learns_from_answers_to_our_tokens(
     assert (story.before.loss, story.before.exact_match) == (None, None)
     best = max(story.evaluations, key=lambda e: e.metrics["reward"])
     assert story.after is not None
+    assert {each.rewarded for each in (story.before, *story.evaluations, story.after)} == {2}
     assert story.after.metrics["reward"] == best.metrics["reward"]
     trained = load_file(run.adapter / "adapter_model.safetensors")
     assert all("lora_" in name for name in trained)
     assert any(tensor.abs().max() > 0 for name, tensor in trained.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ppo"])
+def test_evaluations_answer_no_more_questions_than_the_plan_says(
+    recipe: Recipe, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rewarded, "most_measured", (4, "four are enough"))
+    chosen = recipe.edit("objective", {"kind": kind}).edit("data.heldout_share", 0.5)
+    tokenizer, told = load_tokenizer(starter()), dict[str, str]()
+    prepare_template(tokenizer)
+    corpus = gather(
+        chosen,
+        tokenizer,
+        encode_asked,
+        lambda code, text, _: told.update({code: text}),
+        lambda done, whole: None,
+    )
+    assert len(corpus.heldout) == 4
+    assert told["heldout-part"] == "Evaluations look at the first 4 of 6 held-out rows."
+    (decided,) = (each for each in plan_of(chosen).decisions if each.name == "Measured on")
+    assert decided.value == "4 held-out rows"
+    assert decided.because == "the first of 6: four are enough"
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "ppo"])
+def test_the_preview_shows_questions_and_what_answers_are_compared_with(
+    recipe: Recipe, kind: str
+) -> None:
+    """Not a token is told to be learned, and the length is that of the run."""
+    raw = {"kind": kind, "longest_answer": 6, "rewards": [{"kind": "exact"}]}
+    shown = preview(recipe.edit("objective", raw), 2)
+    tokenizer = load_tokenizer(starter())
+    prepare_template(tokenizer)
+    for row in shown.rows:
+        number = row.line - 1
+        asked = question(tokenizer, [{"role": "user", "content": f"Is {number} even?"}])
+        *seen, expected = row.pieces
+        assert "".join(piece.text for piece in seen) == tokenizer.decode(asked)
+        assert {piece.kind for piece in seen} == {"context"}
+        assert (expected.kind, expected.text) == ("expected", "no" if number % 2 else "yes")
+    told = shown.tokens
+    assert (told.trained, told.untrained, told.room, told.max_length) == (0, 0, 6, 70)
+    assert plan_of(recipe).rows == told.rows
+    unlike = preview(recipe, 1)
+    assert {piece.kind for row in unlike.rows for piece in row.pieces} == {"context"}
+    tight = preview(recipe.edit("training.max_length", told.longest + 5), 10)
+    lost = [row.line for row in tight.rows if {piece.kind for piece in row.pieces} == {"cut"}]
+    assert set(tight.tokens.untrained_lines) == set(lost)
+    assert lost
 
 
 @pytest.mark.slow

@@ -25,7 +25,8 @@ from gui.excerpt_view import edged
 from gui.finding_view import FindingView
 from gui.fitted_text import FittedText
 from gui.pages.data import DataPage
-from gui.preview_card import describe_tokens, judge_tokens
+from gui.preview_card import ASKED, LEARNED
+from gui.preview_words import describe_tokens, judge_tokens
 from gui.session import Session
 from gui.sheet import Sheet
 from gui.widgets import Chip, Notice
@@ -497,6 +498,31 @@ def test_the_audit_names_the_gravest_fault_first() -> None:
     assert "In 3 of 10 rows the end of the answer is cut off" in judge_tokens(cut)
     lost = TokenFacts(**facts | {"ended": 7, "cut": 3, "untrained": 1})
     assert judge_tokens(lost).startswith("Nothing is learned from 1 of 10 rows")
+
+
+def test_questions_are_told_as_asked_and_answers_as_never_learned(
+    page: DataPage, session: Session
+) -> None:
+    facts: dict[str, Any] = {"max_length": 70, "rows": 10, "room": 6}
+    whole = TokenFacts(**facts, at_lengths=(AtLength(length=512, cut=0, untrained=0),))
+    assert judge_tokens(whole).startswith("All 10 questions leave room for an answer of 6 tokens")
+    told = dict(describe_tokens(whole))
+    assert told["Room for an answer"] == "6 of 70 tokens"
+    assert told["Other lengths"] == "every question leaves room at 512 tokens"
+    assert not [name for name in told if "learn" in name.lower() or "End" in name]
+    short = TokenFacts(**facts, cut=2, untrained=2)
+    assert judge_tokens(short).startswith("2 of 10 questions leave no room")
+    session.edit("objective", {"kind": "grpo"})
+    pieces = Piece(text="Is 2 even?", kind="context"), Piece(text="yes", kind="expected")
+    session._counted(Preview(tokens=whole, rows=(PreviewRow(line=1, pieces=pieces),)))
+    card = page.preview
+    assert card.heading.text() == ASKED
+    assert "1 tokens, 0 learned, 1 only read. Then the expected answer." in card.view.toPlainText()
+    named = {chip.text(): chip.isVisible() for chip in card.legend.findChildren(Chip)}
+    assert named == {"learned": False, "only read": True, "compared with": True, "cut off": True}
+    session.edit("objective", {"kind": "sft"})
+    assert card.heading.text() == LEARNED
+    assert session.preview is None, "what was counted for rewards says nothing of learning"
 
 
 def test_rows_of_the_preview_are_turned(qtbot: QtBot, page: DataPage, session: Session) -> None:

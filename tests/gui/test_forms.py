@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtGui import QWheelEvent
-from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QWidget
+from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QVBoxLayout, QWidget
 from pytestqt.qtbot import QtBot
 
 from core.adapt import ADAPTATIONS
@@ -16,6 +16,7 @@ from gui.fields import LinesField
 from gui.forms import Form, Reason, Row
 from gui.rate_edit import RateEdit, WholeEdit
 from gui.session import Session
+from gui.widgets import PlainLabel
 
 
 def form(qtbot: QtBot, session: Session, prefix: str) -> Form:
@@ -172,3 +173,23 @@ def test_automatic_values_say_what_and_why(qtbot: QtBot, session: Session) -> No
 def _tidy() -> Iterator[None]:
     yield
     QApplication.processEvents()
+
+
+def test_a_long_remark_on_a_field_is_whole(
+    qtbot: QtBot, dressed: QApplication, session: Session
+) -> None:
+    """Beside a wide button its sentence needs more lines than Qt would guess."""
+    made = Form(session, "training", ("epochs",))
+    holder = QWidget()
+    column = QVBoxLayout(holder)
+    column.addWidget(made)
+    column.addStretch(1)
+    qtbot.addWidget(holder)
+    holder.resize(660, 700)
+    holder.show()
+    notice = made.rows["epochs"].notice
+    notice.show_as("bad", "There is no folder of that name here. " * 4, "Imitate instead of it")
+    notice.show()
+    label = notice.findChild(PlainLabel)
+    assert label is not None
+    qtbot.waitUntil(lambda: label.height() >= label.heightForWidth(label.width()) > 40)

@@ -19,6 +19,7 @@ from gui.outcome import FILTERS, pairs, verdict
 from gui.pages.result import ResultPage
 from gui.runner import Runner
 from gui.session import Session
+from gui.widgets import PlainLabel
 
 SOME_RUN = RunDir(Path("a-run"))
 
@@ -183,6 +184,8 @@ def test_rewards_and_preferences_are_judged_by_what_they_are_for() -> None:
     level, words = told({"metrics": {"reward": 0.25}}, {"metrics": {"reward": 0.75}})
     assert level == "ok"
     assert "mean reward on questions it never trained on rose (0.25 before, 0.75 after)" in words
+    _, words = told({"metrics": {"reward": 0}}, {"metrics": {"reward": 1}, "rewarded": 100})
+    assert "mean reward on 100 questions it never trained on rose" in words
     answers = {"answers": ({"prompt": "Q", "expected": "a", "answer": "b", "correct": False},)}
     level, words = told(
         {"metrics": {"reward": 0.2}} | answers, {"metrics": {"reward": 0.5}} | answers
@@ -199,10 +202,12 @@ def test_rewards_and_preferences_are_judged_by_what_they_are_for() -> None:
 def test_every_figure_that_was_measured_is_shown(
     dressed: QApplication, qtbot: QtBot, page: ResultPage
 ) -> None:
-    before = Scored(when="before", loss=None, metrics={"reward": 0.2, "kl": 0.0})
+    before = Scored(when="before", metrics={"reward": 0.2, "kl": 0.0}, rewarded=100)
     page.scores.show_scores(before, Scored(when="after", metrics={"reward": 0.9, "kl": 1.5}))
     shown = {name: label.text() for name, label in page.scores.values.items()}
     assert shown == {
         "Mean reward, higher is better": "0.2 → 0.9",
         "Distance from the model as it was": "0 → 1.5",
     }
+    notes = [label.text() for label in page.scores.findChildren(PlainLabel)]
+    assert "Mean reward of the generated answers to 100 held-out questions." in notes

@@ -26,9 +26,6 @@ from core.engine.score import measuring
 from core.engine.trainer import Measure
 from core.objectives.ppo import PPO
 
-MEASURED = 100
-"""Held-out questions answered at each evaluation: a mean reward within a tenth of its spread."""
-
 
 class Earn(Rollouts):
     """Learns from rewards of its own answers."""
@@ -40,9 +37,6 @@ class Earn(Rollouts):
         super().look(warn)
         if getattr(self.recipe.adaptation, "dropout", 0):
             warn("dropout", "Dropout is off: PPO compares how likely the same answer is twice.", "")
-        if len(self.corpus.heldout) > MEASURED:
-            text = f"Rewards are measured on the first {MEASURED} held-out questions of"
-            warn("heldout-part", f"{text} {len(self.corpus.heldout):,}.", "")
 
     @property
     def objective(self) -> PPO:
@@ -57,7 +51,7 @@ class Earn(Rollouts):
         second model to ask.
         """
         found: dict[str, list[float]] = {"reward": [], "length": [], "kl": []}
-        asked = self.corpus.heldout[:MEASURED]
+        asked = self.corpus.heldout
         size = self.recipe.training.micro_batch
         for start in range(0, len(asked), size):
             part = asked[start : start + size]
@@ -72,7 +66,7 @@ class Earn(Rollouts):
             if progress:
                 progress(start + len(part), len(asked))
         means = {name: sum(each) / len(each) for name, each in found.items() if each}
-        return Measure(loss=None, metrics=means)
+        return Measure(None, metrics=means, rewarded=len(asked))
 
     def _apart(self, model: Any, written: Written) -> torch.Tensor:
         with measuring(model):
