@@ -24,6 +24,7 @@ value sizing child
 errors
 metrics numbers events places yamls
 machine weights hub_wire templates
+screening
 model_files durable
 models formats
 rewards teachers
