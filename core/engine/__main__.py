@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from core.engine.confine import confine
 from core.engine.emit import Voice, versions
 from core.engine.faults import Stopped, explain
 from core.engine.remember import answer
@@ -39,6 +40,7 @@ LOCK_PATIENCE = 2.0
 def main(arguments: list[str]) -> int:
     """Dispatch; 0 when the job was done, 1 when it failed."""
     faulthandler.enable()
+    confine()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
         case ["run", root, serial]:
@@ -176,7 +178,7 @@ def merge(request: Path, reply: Path) -> int:
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:
     try:
         said, code = ask().model_dump_json(), 0
-    except Exception as error:  # noqa: BLE001 - the boundary: the asker gets a sentence
+    except BaseException as error:  # noqa: BLE001 - the boundary; tokenizers panics with no Exception
         if not isinstance(error, CoreError):
             traceback.print_exc()
         sentence, hint = explain(error)

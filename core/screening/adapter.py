@@ -25,7 +25,7 @@ LARGEST = 10_000_000
 """Of a number that is neither a rank nor a seed."""
 _CODE = {"megatron_core": "megatron.core"}
 """Modules that PEFT imports by name, and what it writes there by itself."""
-_TARGETS = ("target_modules", "exclude_modules", "feedforward_modules")
+TARGETS = ("target_modules", "exclude_modules", "feedforward_modules")
 """May be one regular expression; the engine turns it into names before PEFT sees it."""
 _MATCHED = ("layers_pattern", "modules_to_save", "target_parameters", "rank_pattern",
             "alpha_pattern")  # fmt: skip
@@ -52,6 +52,11 @@ def base_of(folder: Path) -> str:
     """The model an adapter says it was made for, to be told and never followed; may be empty."""
     found = read_json(folder / SETTINGS).get("base_model_name_or_path")
     return found if isinstance(found, str) and found.isprintable() and len(found) < 200 else ""
+
+
+def is_pattern(targets: str) -> bool:
+    """Whether PEFT would take this for a regular expression."""
+    return not _PLAIN.fullmatch(targets)
 
 
 def targets_in(folder: Path) -> set[str]:
@@ -117,7 +122,7 @@ def _layers(copies: object) -> int:
 
 def _refuse_endless(path: Path, raw: dict[str, Any]) -> None:
     """Patterns are matched with the name of every layer, by an engine that never gives up."""
-    for name in (*_TARGETS, *_MATCHED):
+    for name in (*TARGETS, *_MATCHED):
         for each in _texts(raw.get(name)):
             if _PLAIN.fullmatch(each):
                 continue
@@ -145,9 +150,9 @@ def _slow(path: Path, name: str, pattern: str, reason: str) -> ModelError:
 
 def _refuse_slow_targets(folder: Path, raw: dict[str, Any]) -> None:
     """A pattern may be clever without being endless; it is tried on the names it is made for."""
-    for name in _TARGETS:
+    for name in TARGETS:
         pattern = raw.get(name)
-        if isinstance(pattern, str) and not _PLAIN.fullmatch(pattern):
+        if isinstance(pattern, str) and is_pattern(pattern):
             try:
                 matching(pattern, sorted(targets_in(folder)))
             except ValueError as error:
