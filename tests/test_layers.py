@@ -57,6 +57,7 @@ fetch
 answering merging
 ladder
 asking ranking
+converting
 making
 launch
 exact
@@ -66,7 +67,7 @@ plan_page
 make_command
 commands data_commands
 preflight
-planning judging exporting
+planning judging exporting model_commands
 cli
 __main__
 """

@@ -1,7 +1,7 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
 `write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts,
-`merge REQUEST REPLY` puts an adapter into its model.
+`merge REQUEST REPLY` puts an adapter into its model, `convert REQUEST REPLY` writes a pickle anew.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -57,6 +57,8 @@ def main(arguments: list[str]) -> int:
             return answers(Path(request), Path(reply))
         case ["merge", request, reply]:
             return merge(Path(request), Path(reply))
+        case ["convert", request, reply]:
+            return convert(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -171,6 +173,18 @@ def merge(request: Path, reply: Path) -> int:
         from core.merging import Merge
 
         return merge(Merge.model_validate_json(request.read_bytes()))
+
+    return _answer(reply, make)
+
+
+def convert(request: Path, reply: Path) -> int:
+    """Write a Written, or {"error", "hint"}, as JSON to `reply`, and the tensors to their file."""
+
+    def make() -> Value:
+        from core.converting import Conversion
+        from core.engine.convert import convert
+
+        return convert(Conversion.model_validate_json(request.read_bytes()))
 
     return _answer(reply, make)
 
