@@ -65,7 +65,7 @@ def verify(folder: Path) -> str | None:
 def _fault(folder: Path, name: str, entry: Any) -> str | None:
     """What is wrong with one file; a name that leads elsewhere was not written by `seal`."""
     path = folder / name
-    if not path.is_relative_to(folder) or {"..", "\\"} & {*path.parts, *name}:
+    if not path.is_relative_to(folder) or ".." in Path(name).parts or "\\" in name:
         return f"{folder.name}: the manifest names a file outside, {ascii(name)[:80]}"
     if path.is_symlink() or not path.is_file():
         return f"{folder.name}/{name}: missing"

@@ -48,8 +48,8 @@ def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
     """Everything a library could open, each with its name seen from the folder."""
     for inner in (folder, folder / TEMPLATES):
         if inner.is_dir():
-            for entry in os.scandir(inner):
-                yield entry.name, Path(entry.path)
+            for path in inner.iterdir():
+                yield path.name, path
 
 
 def _status(path: Path) -> os.stat_result | None:
