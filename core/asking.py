@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from core import places
 from core.draft import Settings
 from core.durable import write_atomically
 from core.errors import CoreError, RunError
@@ -31,6 +32,7 @@ _KEEP = (
 _SET = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
     "HF_DATASETS_OFFLINE": "1",
     "USE_HUB_KERNELS": "NO",
     "TRL_EXPERIMENTAL_SILENCE": "1",
@@ -65,8 +67,17 @@ def engine_command(*arguments: str) -> list[str]:
 
 
 def engine_environment() -> dict[str, str]:
-    """Only what an engine needs: no token, no proxy, no foreign import path."""
-    return {name: os.environ[name] for name in _KEEP if name in os.environ} | _SET
+    """Only what an engine needs: no token, no proxy, no foreign import path.
+
+    What libraries compile lies in a cache of our own: theirs is in /tmp under a name that others
+    can guess, and nobody looks whose it is.
+    """
+    compiled = {
+        f"{library}_CACHE_DIR": str(places.compiled_home() / library.lower())
+        for library in ("TORCHINDUCTOR", "TRITON")
+    }
+    kept = {name: os.environ[name] for name in _KEEP if name in os.environ}
+    return kept | _SET | compiled
 
 
 def ask(

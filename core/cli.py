@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, data_commands, exporting, judging, planning
+from core import __version__, commands, data_commands, exporting, judging, model_commands, planning
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -80,6 +80,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "stop": (commands.stop, _one_run, "save and stop a run"),
     "rank": (judging.rank, judging.options, "compare answers blind, for preferences to learn from"),
     "export": (exporting.export, exporting.options, "the result of a run as a whole model"),
+    "models": (model_commands.models, model_commands.options, "pickled weights made safetensors"),
     "fetch": (commands.fetch, _fetch, "download a model or dataset from the Hub"),
 }
 """Each subcommand: what it does, its options, and its line in the help."""

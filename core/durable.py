@@ -58,15 +58,24 @@ def verify(folder: Path) -> str | None:
         files = read_manifest(folder)["files"]
     except (OSError, ValueError):
         return f"{folder.name}: no readable manifest"
-    for name, entry in files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{folder.name}/{name}: missing"
-        size = path.stat().st_size
-        if size != entry["bytes"]:
-            return f"{folder.name}/{name}: {size:,} of {entry['bytes']:,} bytes"
-        if digest(path) != entry["sha256"]:
-            return f"{folder.name}/{name}: checksum differs"
+    faults = (_fault(folder, name, entry) for name, entry in files.items())
+    return next((fault for fault in faults if fault), None)
+
+
+def _fault(folder: Path, name: str, entry: Any) -> str | None:
+    """What is wrong with one file; a name that leads elsewhere was not written by `seal`."""
+    path = folder / name
+    if not path.is_relative_to(folder) or ".." in Path(name).parts or "\\" in name:
+        return f"{folder.name}: the manifest names a file outside, {ascii(name)[:80]}"
+    if path.is_symlink() or not path.is_file():
+        return f"{folder.name}/{name}: missing"
+    if not isinstance(entry, dict) or not isinstance(entry.get("bytes"), int):
+        return f"{folder.name}/{name}: the manifest does not say its size"
+    size = path.stat().st_size
+    if size != entry["bytes"]:
+        return f"{folder.name}/{name}: {size:,} of {entry['bytes']:,} bytes"
+    if digest(path) != entry.get("sha256"):
+        return f"{folder.name}/{name}: checksum differs"
     return None
 
 

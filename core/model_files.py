@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from core.errors import ModelError
+from core.screening.adapter import SETTINGS, base_of
+from core.screening.base import MAX_CONFIG, REPAIR, read_json
+from core.screening.numbers import SPELLINGS, number
+from core.screening.settings import check_config
+from core.screening.tokenizer import read_words
 from core.value import Value
 from core.weights import INDEX, SINGLE
 
-MAX_CONFIG = 10_000_000
-MAX_TOKENIZER = 200_000_000
-_LIMITS = {
-    "hidden": 65_536, "layers": 1_000, "heads": 4_096, "kv_heads": 4_096, "head_dim": 65_536,
-    "intermediate": 1_000_000, "vocab": 4_000_000, "context": 100_000_000,
-    "experts": 4_096, "experts_used": 4_096, "expert_width": 1_000_000,
-}  # fmt: skip
-_SPELLINGS = {
-    "hidden": ("hidden_size", "n_embd", "d_model", "dim"),
-    "layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads"),
-    "kv_heads": ("num_key_value_heads", "num_kv_heads", "n_head_kv"),
-    "head_dim": ("head_dim",),
-    "intermediate": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
-    "vocab": ("vocab_size",),
-    "context": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx"),
-    "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
-    "experts_used": ("num_experts_per_tok",),
-    "expert_width": ("moe_intermediate_size",),
-}
-_ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
-_CONVERT = (
-    "Look on the model's page for a version in safetensors, or convert it once on a computer where "
-    "you trust it: load it with transformers and call save_pretrained()."
-)
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_OTHERS = (
+    ".h5", ".keras", ".msgpack", ".onnx", ".npz", ".npy", ".joblib", ".pkl", ".ot", ".tflite",
+)  # fmt: skip
 
 
 class Config(Value):
@@ -73,7 +54,7 @@ def refuse_what_is_no_model(folder: Path) -> None:
         )
     if folder.is_file():
         _refuse_file(folder)
-    if (folder / "adapter_config.json").is_file():
+    if (folder / SETTINGS).is_file():
         _refuse_adapter(folder)
     if not (folder / "config.json").is_file():
         _refuse_bare(folder)
@@ -100,8 +81,8 @@ def _refuse_gguf(path: Path) -> None:
 
 
 def _refuse_adapter(folder: Path) -> None:
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-    named = f" ({base})" if isinstance(base, str) and base.isprintable() and len(base) < 200 else ""
+    base = base_of(folder)
+    named = f" ({base})" if base else ""
     if (folder / "config.json").is_file():
         raise ModelError(
             f"{folder} holds both a model and an adapter, so it is unclear what would be trained.",
@@ -122,14 +103,18 @@ def _refuse_bare(folder: Path) -> None:
 
 
 def _refuse_weights(folder: Path) -> None:
-    unsafe = sorted(
-        p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
-    )
-    if unsafe:
+    """Tell which weights there are instead; none of those files is opened."""
+    if unsafe := _ending(folder, _PICKLES):
         raise ModelError(
             f"{folder} has its weights only in {unsafe[0]}, a pickle: opening it can run a "
             "stranger's program.",
-            hint=_CONVERT,
+            hint="Look on the model's page for a version in safetensors, or convert it apart from "
+            f"everything else: `tunesmith models convert {folder} -o NEW_FOLDER`.",
+        )
+    if other := _ending(folder, _OTHERS):
+        raise ModelError(
+            f"{folder} has its weights only in {other[0]}, which is for another program.",
+            hint="Look on the model's page for a version in safetensors.",
         )
     raise ModelError(
         f"{folder} has no weights: neither {SINGLE} nor {INDEX} is there.",
@@ -137,29 +122,8 @@ def _refuse_weights(folder: Path) -> None:
     )
 
 
-def read_json(path: Path, limit: int = MAX_CONFIG) -> dict[str, Any]:
-    """A JSON object from a model folder. Raises ModelError with file, line and column."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(limit + 1)
-        if len(raw) > limit:
-            raise ValueError(f"larger than {limit // 1_000_000} MB")
-        if not raw.strip():
-            raise ValueError("the file is empty")
-        found = json.loads(raw.decode("utf-8-sig"))
-        if not isinstance(found, dict):
-            raise ValueError("not a JSON object")
-    except json.JSONDecodeError as error:
-        place = f"{path}:{error.lineno}:{error.colno}"
-        raise ModelError(f"{place}: not valid JSON: {error.msg}.", hint=_REPAIR) from error
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: {error}.", hint=_REPAIR) from error
-    return found
-
-
-_REPAIR = "The file is damaged. Download the model again, or repair the file."
+def _ending(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in endings)
 
 
 def read_config(folder: Path) -> Config:
@@ -170,10 +134,10 @@ def read_config(folder: Path) -> Config:
 
 def parse_config(path: Path, raw: dict[str, Any]) -> Config:
     """The same for what was read from `path`, which is only named in what is refused."""
-    _refuse_code(path, raw)
+    check_config(path, raw)
     text = _text_part(raw)
     merged = raw | text
-    numbers = {name: _number(path, merged, name) for name in _SPELLINGS}
+    numbers = {name: number(path, merged, name) for name in SPELLINGS}
     heads = numbers["heads"]
     numbers["kv_heads"] = numbers["kv_heads"] or heads
     numbers["head_dim"] = numbers["head_dim"] or numbers["hidden"] // max(1, heads)
@@ -231,54 +195,6 @@ def _architecture(raw: dict[str, Any]) -> str:
     return str(raw.get("model_type", ""))[:100]
 
 
-def _number(path: Path, config: dict[str, Any], name: str) -> int:
-    for key in _SPELLINGS[name]:
-        value = config.get(key)
-        if value is None:
-            continue
-        if type(value) is not int or not 0 <= value <= _LIMITS[name]:
-            raise ModelError(
-                f"{path}: {key} is {value!r:.40}, expected is a whole number "
-                f"up to {_LIMITS[name]:,}.",
-                hint=_REPAIR,
-            )
-        return value
-    return 0
-
-
-def _refuse_code(path: Path, raw: dict[str, Any]) -> None:
-    kind = raw.get("model_type")
-    if not isinstance(kind, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", kind):
-        raise ModelError(
-            f"{path}: model_type is {kind!r:.40}, not the name of a model family.", hint=_REPAIR
-        )
-    if raw.get("auto_map") and not _is_built_in(kind):
-        raise ModelError(
-            f"{path}: this model ({kind}) needs Python code written by its author, which would run "
-            "with all your rights.",
-            hint="Choose a model that needs none, for instance Qwen, Llama, Mistral or Gemma.",
-        )
-    for key in ("attn_implementation", "_attn_implementation"):
-        if isinstance(raw.get(key), str) and raw[key] not in _ATTENTION:
-            raise ModelError(
-                f"{path}: {key} names code to download: {raw[key]!r:.60}.",
-                hint=f"Remove the line {key} from config.json.",
-            )
-
-
-@functools.cache
-def _is_built_in(kind: str) -> bool:
-    """Whether transformers brings this family itself; found without importing it.
-
-    Without transformers nobody can tell here; the engine refuses foreign code in any case.
-    """
-    found = importlib.util.find_spec("transformers")
-    if found is None or not found.submodule_search_locations:
-        return True
-    families = Path(found.submodule_search_locations[0]) / "models"
-    return (families / kind.replace("-", "_").replace(".", "_")).is_dir()
-
-
 def _quantisation(raw: dict[str, Any]) -> tuple[str, int]:
     found = raw.get("quantization_config") or raw.get("compression_config")
     if not isinstance(found, dict):
@@ -323,7 +239,7 @@ def _bounded_text(path: Path) -> str:
             raise ValueError(f"larger than {MAX_CONFIG // 1_000_000} MB")
         return raw.decode("utf-8-sig")
     except ValueError as error:
-        raise ModelError(f"{path}: {error}.", hint=_REPAIR) from error
+        raise ModelError(f"{path}: {error}.", hint=REPAIR) from error
 
 
 def tokenizer_size(folder: Path) -> int:
@@ -333,8 +249,7 @@ def tokenizer_size(folder: Path) -> int:
     """
     path = folder / "tokenizer.json"
     if path.is_file():
-        status = path.stat()
-        return _vocabulary(path, status.st_mtime_ns, status.st_size)[0] + 1
+        return read_words(path).highest + 1
     if (folder / "tokenizer.model").is_file() or (folder / "vocab.json").is_file():
         return 0
     raise ModelError(
@@ -343,33 +258,12 @@ def tokenizer_size(folder: Path) -> int:
     )
 
 
-@functools.lru_cache(maxsize=8)
-def _vocabulary(
-    path: Path,
-    modified: int,  # noqa: ARG001 - the cache's key
-    size: int,  # noqa: ARG001
-) -> tuple[int, frozenset[str]]:
-    """The highest token and those never split; parsing takes part of a second, so it is kept."""
-    found = read_json(path, MAX_TOKENIZER)
-    try:
-        vocab = found.get("model", {}).get("vocab", {})
-        ids = list(vocab.values()) if isinstance(vocab, dict) else [len(vocab) - 1]
-        added = found.get("added_tokens") or ()
-        ids += [token["id"] for token in added]
-        highest = max((int(number) for number in ids), default=-1)
-        return highest, frozenset(str(token.get("content", "")) for token in added)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: not a tokenizer ({error}).", hint=_REPAIR) from error
-
-
 def whole_tokens(folder: Path, wanted: Collection[str]) -> tuple[str, ...] | None:
     """Those of the wanted tokens that the tokenizer never splits; None without tokenizer.json."""
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None
-    status = path.stat()
-    _, added = _vocabulary(path, status.st_mtime_ns, status.st_size)
-    return tuple(sorted(added.intersection(wanted)))
+    return tuple(sorted(read_words(path).whole.intersection(wanted)))
 
 
 def end_token(folder: Path) -> str:

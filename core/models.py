@@ -18,13 +18,15 @@ from core.model_files import (
     licence,
     parse_config,
     read_config,
-    read_json,
     refuse_what_is_no_model,
     tokenizer_size,
     whole_tokens,
 )
 from core.places import models_home, shapes_home
 from core.places import starter as starter_folder
+from core.screening import screen
+from core.screening.base import read_json
+from core.screening.files import check_files
 from core.templates import MARKER, TOKENS
 from core.value import Value
 
@@ -136,7 +138,10 @@ def look(folder: Path) -> ModelFacts:
     """Everything known of the model in a folder. Raises ModelError."""
     if folder.suffix == ".json" and folder.is_file():
         return shape_from_config(folder)
+    if folder.is_dir():
+        check_files(folder)
     refuse_what_is_no_model(folder)
+    screen(folder)
     return _facts(folder, *weights.read_tensors(folder), tokenizer_size(folder))
 
 

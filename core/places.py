@@ -79,6 +79,11 @@ def tokens_home() -> Path:
     return _cache_home() / "tokens"
 
 
+def compiled_home() -> Path:
+    """Where libraries keep the programs they compile; may be deleted at any time."""
+    return _cache_home() / "compiled"
+
+
 def _cache_home() -> Path:
     if os.environ.get("TUNESMITH_HOME"):
         return data_home() / "cache"

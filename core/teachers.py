@@ -9,17 +9,15 @@ from pathlib import Path
 
 from core import durable, models
 from core.errors import ModelError
-from core.model_files import MAX_TOKENIZER, read_json
 from core.models import ModelFacts
-
-Stamp = tuple[tuple[str, int, int], ...]
-"""Name, time and size of each file of a folder."""
+from core.screening.base import MAX_TOKENIZER, read_json
+from core.screening.files import Stamp, stamp
 
 
 def look_at_teacher(teacher: str) -> ModelFacts:
     """What is known of a teacher, looked at once. Raises ModelError."""
     folder = models.resolve(teacher)
-    return _look(folder, _stamp(folder))
+    return _look(folder, stamp(folder))
 
 
 def numbers_of(teacher: str) -> int:
@@ -68,15 +66,8 @@ def tokens_of(folder: Path) -> str:
     return ""
 
 
-def _stamp(folder: Path) -> Stamp:
-    if not folder.is_dir():
-        return ()
-    files = ((path.name, path.stat()) for path in sorted(folder.iterdir()))
-    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in files)
-
-
 @functools.lru_cache(maxsize=8)
-def _look(folder: Path, stamp: Stamp) -> ModelFacts:  # noqa: ARG001 - the cache's key
+def _look(folder: Path, seen: Stamp) -> ModelFacts:  # noqa: ARG001 - the cache's key
     return models.look(folder)
 
 

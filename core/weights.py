@@ -9,17 +9,22 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.errors import ModelError
 
 MAX_HEADER = 100_000_000
 """The format's own limit; a header of a very large model has a few megabytes."""
+MOST_SIDES, LONGEST_NAME = 16, 1_000
+LARGEST = 2**60
+"""Of one side of a tensor, and of a place in a file."""
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 BITS = {
     "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8,
     "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
+    "C64": 64, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6,
+    "F4": 4,
 }  # fmt: skip
 NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 _NOT_TEXT = re.compile(r"vision|visual|audio|speech|image", re.IGNORECASE)
@@ -114,23 +119,61 @@ def _header_length(first: bytes, size: int) -> int:
 
 
 def parse_header(header: bytes) -> tuple[dict[str, Tensor], int]:
-    """The tensors a header describes, and the bytes they take. Raises what a damaged one causes."""
+    """The tensors a header describes, and the bytes they take. Raises what a damaged one causes.
+
+    Tensors must lie side by side: what overlaps or leaves a hole was not written by any library.
+    """
     tensors: dict[str, Tensor] = {}
-    last = 0
-    for name, entry in json.loads(header).items():
-        if name != "__metadata__":
-            tensor = Tensor(str(entry["dtype"]), tuple(int(side) for side in entry["shape"]))
-            start, end = entry["data_offsets"]
-            _check_extent(name, tensor, end - start)
-            tensors[name] = tensor
-            last = max(last, end)
-    return tensors, last
+    places: list[tuple[int, int, str]] = []
+    for name, entry in json.loads(header, object_pairs_hook=_once).items():
+        if name == "__metadata__":
+            continue
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise ValueError(f"a tensor has an unreadable name: {name[:60]!a}")
+        start, end = map(_bounded, entry["data_offsets"])
+        tensors[name] = tensor = Tensor(_known(name, entry["dtype"]), _shape(entry["shape"]))
+        _check_extent(name, tensor, end - start)
+        places.append((start, end, name))
+    return tensors, _side_by_side(places)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
+
+
+def _bounded(number: object) -> int:
+    if type(number) is not int or not 0 <= number <= LARGEST:
+        raise ValueError(f"{ascii(number)[:40]} is no size")
+    return number
+
+
+def _shape(sides: object) -> tuple[int, ...]:
+    if not isinstance(sides, list) or len(sides) > MOST_SIDES:
+        raise ValueError("a shape is no short list of sizes")
+    return tuple(map(_bounded, sides))
+
+
+def _known(name: str, dtype: object) -> str:
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise ValueError(f"the tensor {name} has an unknown number format, {ascii(dtype)[:40]}")
+    return dtype
 
 
 def _check_extent(name: str, tensor: Tensor, size: int) -> None:
-    bits = BITS.get(tensor.dtype)
-    if min(tensor.shape, default=0) < 0 or (bits and tensor.numbers * bits != size * 8):
+    if size < 0 or tensor.numbers * BITS[tensor.dtype] != size * 8:
         raise ValueError(f"the tensor {name} takes {size:,} bytes, which is not its shape")
+
+
+def _side_by_side(places: list[tuple[int, int, str]]) -> int:
+    last = 0
+    for start, end, name in sorted(places):
+        if start != last:
+            raise ValueError(f"the tensor {name} overlaps another one or follows a hole")
+        last = end
+    return last
 
 
 def layer_numbers(names: Iterable[str]) -> dict[str, set[int]]:

@@ -24,6 +24,7 @@ value sizing child
 errors
 metrics numbers events places yamls
 machine weights hub_wire templates
+screening
 model_files durable
 models formats
 rewards teachers
@@ -57,6 +58,7 @@ fetch
 answering merging
 ladder
 asking ranking
+converting
 making
 launch
 exact
@@ -66,7 +68,7 @@ plan_page
 make_command
 commands data_commands
 preflight
-planning judging exporting
+planning judging exporting model_commands
 cli
 __main__
 """

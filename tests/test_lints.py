@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -124,6 +125,39 @@ def no_foreign_code(tree: ast.Module) -> Iterator[ast.AST]:
         yield from (value for value in said if not is_constant(value, False))
 
 
+_CONSENTS = {"trust_remote_code": False, "local_files_only": True}
+_LOADED = _CONSENTS | {"use_safetensors": True}
+_NO_WEIGHTS = ("AutoConfig", "AutoTokenizer")
+
+
+def no_silence_about_code(tree: ast.Module) -> Iterator[ast.AST]:
+    """A library that is not told asks on a terminal, the network, or opens pickles.
+
+    PEFT's own classes know none of these words; core/engine/adapters.py opens what was screened.
+    """
+    for call in calls(tree, "from_pretrained", "from_config"):
+        owner = last_name(getattr(call.func, "value", call.func))
+        wanted: dict[str, bool] = _CONSENTS if owner in _NO_WEIGHTS else _LOADED
+        if last_name(call.func) == "from_config":
+            wanted = {"trust_remote_code": False}
+        said = all(is_constant(keyword(call, name), value) for name, value in wanted.items())
+        if not said and not owner.startswith("Peft"):
+            yield call
+
+
+def no_templates_of_our_own(tree: ast.Module) -> Iterator[ast.AST]:
+    """A stranger's template is rendered by the tokenizer, which does so in a sandbox."""
+    for node in ast.walk(tree):
+        taken = []
+        if isinstance(node, ast.ImportFrom):
+            taken = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            taken = [alias.name for alias in node.names]
+        ours = (name for name in taken if name.partition(".")[0] == "jinja2")
+        if not all(name.endswith("Error") for name in ours):
+            yield node
+
+
 def no_inherited_stdin(tree: ast.Module) -> Iterator[ast.AST]:
     """A child that reads the terminal hangs for ever in a window."""
     for call in calls(tree, "Popen", "run", "call", "check_call", "check_output"):
@@ -190,7 +224,8 @@ def no_listening(tree: ast.Module) -> Iterator[ast.AST]:
 
 
 EVERYWHERE: tuple[Finder, ...] = (
-    no_foreign_code, no_inherited_stdin, no_shell, no_pickles, no_evaluation, no_listening,
+    no_foreign_code, no_silence_about_code, no_templates_of_our_own, no_inherited_stdin, no_shell,
+    no_pickles, no_evaluation, no_listening,
 )  # fmt: skip
 IN_THE_WINDOW: tuple[Finder, ...] = (
     no_locale_spin_boxes, no_rich_text, no_bare_labels, no_static_message_boxes, no_bare_tips,
@@ -216,6 +251,20 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
     (no_foreign_code, "load(x, trust_remote_code=chosen)", "load(x)"),
     (no_foreign_code, "options = {'trust_remote_code': True}",
      "options = {'trust_remote_code': False}"),
+    (no_silence_about_code, "AutoTokenizer.from_pretrained(folder, local_files_only=True)",
+     "AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)"),
+    (no_silence_about_code, "AutoConfig.from_pretrained(folder, trust_remote_code=None)",
+     "PeftConfig.from_pretrained(folder)"),
+    (no_silence_about_code,
+     "kind.from_pretrained(f, trust_remote_code=False, local_files_only=True)",
+     "kind.from_pretrained(f, trust_remote_code=False, local_files_only=True, "
+     "use_safetensors=True)"),
+    (no_silence_about_code, "AutoModelForCausalLM.from_config(config)",
+     "AutoModelForCausalLM.from_config(config, trust_remote_code=False)"),
+    (no_templates_of_our_own, "from jinja2 import Environment", "from jinja2 import TemplateError"),
+    (no_templates_of_our_own, "from jinja2.sandbox import SandboxedEnvironment",
+     "tokenizer.apply_chat_template(rows)"),
+    (no_templates_of_our_own, "import jinja2", "import json"),
     (no_inherited_stdin, "subprocess.run(['ls'])",
      "subprocess.run(['ls'], stdin=subprocess.DEVNULL)"),
     (no_inherited_stdin, "subprocess.Popen(['ls'], stdin=None)",
@@ -242,10 +291,16 @@ def sources(*folders: Path) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*.py"))
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Each file is read once for all rules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def violations(rule: Finder, paths: list[Path]) -> list[str]:
     found = []
     for path in paths:
-        for node in rule(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in rule(parsed(path)):
             line = getattr(node, "lineno", getattr(getattr(node, "value", None), "lineno", 0))
             found.append(f"{path.relative_to(ROOT)}:{line}")
     return found
@@ -282,7 +337,7 @@ def test_functions_stay_short() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in sources(CORE, GUI)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
     ]
     assert long == []

@@ -1,7 +1,7 @@
 """`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
 `write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts,
-`merge REQUEST REPLY` puts an adapter into its model.
+`merge REQUEST REPLY` puts an adapter into its model, `convert REQUEST REPLY` writes a pickle anew.
 
 SERIAL is the newest wish in the control file when the engine was started: older ones are old news.
 
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from core.engine.confine import confine
 from core.engine.emit import Voice, versions
 from core.engine.faults import Stopped, explain
 from core.engine.remember import answer
@@ -39,6 +40,7 @@ LOCK_PATIENCE = 2.0
 def main(arguments: list[str]) -> int:
     """Dispatch; 0 when the job was done, 1 when it failed."""
     faulthandler.enable()
+    confine()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
         case ["run", root, serial]:
@@ -55,6 +57,8 @@ def main(arguments: list[str]) -> int:
             return answers(Path(request), Path(reply))
         case ["merge", request, reply]:
             return merge(Path(request), Path(reply))
+        case ["convert", request, reply]:
+            return convert(Path(request), Path(reply))
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -173,10 +177,22 @@ def merge(request: Path, reply: Path) -> int:
     return _answer(reply, make)
 
 
+def convert(request: Path, reply: Path) -> int:
+    """Write a Written, or {"error", "hint"}, as JSON to `reply`, and the tensors to their file."""
+
+    def make() -> Value:
+        from core.converting import Conversion
+        from core.engine.convert import convert
+
+        return convert(Conversion.model_validate_json(request.read_bytes()))
+
+    return _answer(reply, make)
+
+
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:
     try:
         said, code = ask().model_dump_json(), 0
-    except Exception as error:  # noqa: BLE001 - the boundary: the asker gets a sentence
+    except BaseException as error:  # noqa: BLE001 - the boundary; tokenizers panics with no Exception
         if not isinstance(error, CoreError):
             traceback.print_exc()
         sentence, hint = explain(error)

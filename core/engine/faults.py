@@ -40,18 +40,19 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether this is any library's way to say that there is no memory left."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    return any(words in _first_line(error).lower() for words in _NO_MEMORY)
+    return any(words in first_line(error).lower() for words in _NO_MEMORY)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def first_line(error: BaseException) -> str:
+    """What an error says first, at most 300 characters; its name when it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def explain(error: BaseException) -> tuple[str, str]:
     """One sentence about what happened, and one about what to do."""
     if isinstance(error, CoreError):
         return str(error), error.hint
-    text = _first_line(error)
+    text = first_line(error)
     if out_of_memory(error):
         where = "GPU" if "CUDA" in str(error) else "computer"
         return f"The {where} ran out of memory.", _MEMORY_HINT

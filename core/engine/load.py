@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +19,35 @@ from transformers import (
 from core import models
 from core.draft import Settings
 from core.engine.attention import implementation
+from core.engine.faults import first_line, out_of_memory
 from core.errors import HardwareError, ModelError
 from core.recipe import Recipe
+from core.screening import screen
 
 STORED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 """Precisions that a file may hold weights in, other than 32 bits."""
 
-SCORE = "score.weight"
-"""The layer that gives a sequence its number."""
+SCORE, HEAD = "score.weight", "lm_head.weight"
+"""The layers that give a sequence its number, and a place its words."""
+_SPARE = re.compile(
+    r"vision|visual|audio|speech|image|multi_modal|mm_proj|(^|\.)mtp\.|rotary_emb"
+    r"|\.(attn|attention)\.(masked_)?bias$"
+)
+"""Parts of a model beside its text, parts for guessing ahead, and tables that are computed anew."""
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's own tokenizer. Raises ModelError."""
+    screen(folder)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"The tokenizer in {folder} cannot be read: {_first_line(error)}",
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        raise ModelError(  # for a file it does not expect the library raises whatever it likes
+            f"The tokenizer in {folder} cannot be read: {first_line(error)}",
             hint="Download the model again; tokenizer.json and tokenizer_config.json are needed.",
         ) from error
     return tokenizer
@@ -73,12 +85,16 @@ def open_weights(
     With `scores` one number per sequence stands in the place of words; the layer that gives it
     may be new, then it is random. With `joined` attention keeps the rows of a joined batch apart.
     """
+    models.look(folder)  # judges every file once more: it may have been changed since the plan
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     labels = {"num_labels": 1} if scores else {}
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        config = AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **labels
+        )
         model, found = kind.from_pretrained(
             folder,
+            config=config,  # else what the file says of attention wins over what is asked here
             trust_remote_code=False,
             local_files_only=True,
             use_safetensors=True,
@@ -87,14 +103,15 @@ def open_weights(
             attn_implementation=implementation(config, joined=joined),
             device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
-            **labels,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        if out_of_memory(error):
+            raise
         raise ModelError(
-            f"The model in {folder} cannot be loaded: {_first_line(error)}",
+            f"The model in {folder} cannot be loaded: {first_line(error)}",
             hint="Download it again, or choose another model.",
         ) from error
-    _refuse_missing(folder, set(found["missing_keys"]) - ({SCORE} if scores else set()))
+    _refuse_misfits(folder, found, scores=scores)
     if quantisation is not None and device == "cpu":
         _keep_weights_right(model)
     return model
@@ -108,11 +125,29 @@ def _dtype(folder: Path, recipe: Recipe, settings: Settings) -> torch.dtype:
     return torch.bfloat16 if settings.bf16 and frozen else torch.float32
 
 
-def _refuse_missing(folder: Path, missing: Any) -> None:
-    if missing:
-        names = ", ".join(sorted(missing)[:3])
+def _refuse_misfits(folder: Path, found: Mapping[str, Any], *, scores: bool) -> None:
+    """What the library only writes to its error stream: weights without a place, places without.
+
+    A model that also sees is read by its text part, and a judge needs no layer that gives words.
+    """
+    missing = set(found["missing_keys"]) - ({SCORE} if scores else set())
+    _refuse(folder, missing, "are missing", "They would be random.")
+    other = {name for name, *_ in found["mismatched_keys"]}
+    _refuse(folder, other, "have another shape than the model", "They would be random.")
+    spare = {name for name in found["unexpected_keys"] if not _SPARE.search(name)}
+    _refuse(
+        folder,
+        spare - ({HEAD} if scores else set()),
+        "have no place in the model",
+        "They would be left out.",
+    )
+
+
+def _refuse(folder: Path, names: Collection[str], what: str, outcome: str) -> None:
+    if names:
+        told = ", ".join(sorted(names)[:3])
         raise ModelError(
-            f"{len(missing)} weights are missing in {folder}: {names}. They would be random.",
+            f"{len(names)} weights {what} in {folder}: {told}. {outcome}",
             hint="Download the model again; one of its files is not the right one.",
         )
 
@@ -128,7 +163,3 @@ def _keep_weights_right(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             module.support_avx512bf16_for_cpu = False
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 
 from core import durable, mixing, models
+from core.engine.adapters import open_adapter
 from core.engine.chosen_template import stop_at
 from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer, open_weights
@@ -38,7 +38,7 @@ def merge(request: Merge) -> Merged:
     adapter, recipe = whole_result(run), run.load_recipe()
     folder = models.resolve(recipe.model)
     rows = _rows(run, recipe)
-    trained = PeftModel.from_pretrained(_base(folder, recipe), str(adapter))
+    trained = open_adapter(_base(folder, recipe), adapter, recipe.model)
     before = _likely(trained, rows)
     size = _write(trained, run, models.look(folder).stored, request.out)
     del trained

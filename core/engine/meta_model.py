@@ -15,6 +15,7 @@ from transformers.quantizers.base import get_keys_to_not_convert
 
 from core.adapt import Adaptation
 from core.engine.attention import implementation
+from core.engine.faults import first_line
 from core.engine.recorder import Recorder
 from core.errors import ModelError
 from core.memory.setup import Setup
@@ -208,8 +209,3 @@ def _state(rows: int, columns: int, quantisation: Any) -> QuantState:
 
 def _empty(*shape: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line of bounded length."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

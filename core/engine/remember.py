@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from core import __version__, durable
 from core.engine.emit import versions
 from core.memory.traced import Request, Traced
-from core.model_files import parse_config, read_json
+from core.model_files import parse_config
 from core.places import traces_home
+from core.screening.base import read_json
 
 
 def answer(request: Request) -> Traced:

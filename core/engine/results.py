@@ -9,7 +9,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from core import durable, models
-from core.adapt.bottleneck import teach_peft
 from core.engine.load import STORED, load_tokenizer, open_weights
 from core.errors import RunError
 from core.rundir import RunDir
@@ -36,13 +35,12 @@ def open_result(run: RunDir, *, scores: bool = False) -> Opened:
     if result == run.model:
         stored = STORED.get(models.look(result).stored, torch.float32)
         return Opened(open_weights(result, device, stored, scores=scores), load_tokenizer(result))
-    from peft import PeftModel  # slow to load, and not always needed
+    from core.engine.adapters import open_adapter  # slow to load, and not always needed
 
-    teach_peft()
     recipe = run.load_recipe()
     folder, quantised = models.resolve(recipe.model), recipe.adaptation.quantisation()
     base = open_weights(folder, device, dtype, quantised, scores=scores)
-    return Opened(PeftModel.from_pretrained(base, str(result)), load_tokenizer(result))
+    return Opened(open_adapter(base, result, recipe.model), load_tokenizer(result))
 
 
 def where_it_runs() -> tuple[str, torch.dtype]:

@@ -38,6 +38,7 @@ from core.plan import Plan
 from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
+from core.screening.pickles import refuse_harmful_state
 from core.settle import trainable
 
 PROBES = 2
@@ -101,7 +102,9 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
 
 
 def open_job(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None = None) -> Job:
-    """Everything that is known before anything is loaded. Raises RunError."""
+    """Everything that is known before anything is loaded. Raises RunError, ModelError."""
+    if resumed is not None:
+        refuse_harmful_state(run.checkpoint(resumed))
     durable.sweep(run.root)
     durable.sweep(run.checkpoints)
     plan = Plan.model_validate_json(run.plan_file.read_bytes())

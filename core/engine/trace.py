@@ -13,7 +13,8 @@ from trl.trainer.utils import disable_dropout_in_model
 
 from core.adapt import Adaptation
 from core.engine.emit import versions
-from core.engine.meta_model import adapt, build, first_line, load, read_configuration
+from core.engine.faults import first_line
+from core.engine.meta_model import adapt, build, load, read_configuration
 from core.engine.meta_ops import Routing
 from core.engine.meta_shard import Shards, keep_buckets, on_nothing, processes, shard, storages
 from core.engine.meta_step import METRICS, Precision, Steps, Trained, prepare

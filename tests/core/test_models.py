@@ -254,7 +254,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "config is not text": (_write("config.json", b"\xff\xfe\x00"), "config.json", "damaged"),
     "deep config": (_write("config.json", b"[" * 100_000), "config.json", "damaged"),
     "huge config": (_write("config.json", b" " * 10_000_001), "larger than 10 MB", "damaged"),
-    "pickle": (_pickle_only, "pytorch_model.bin, a pickle", "save_pretrained"),
+    "pickle": (_pickle_only, "pytorch_model.bin, a pickle", "models convert"),
     "no weights": (_delete("model.safetensors"), "no weights", "Download"),
     "adapter": (_adapter, "an adapter, not a whole model", "maker/base"),
     "both": (_write("adapter_config.json", b"{}"), "both a model and an adapter", "Move"),

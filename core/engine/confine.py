@@ -1,0 +1,110 @@
+"""What an engine process gives up before it opens a stranger's file."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import struct
+import sys
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import psutil
+
+from core.places import compiled_home
+
+_NO_NEW_PRIVILEGES, _SET_FILTER, _FILTER = 38, 22, 2
+"""Of Linux's prctl: the first is kept by whatever the process would start."""
+_FORBIDDEN = {
+    "x86_64": (0xC000003E, (41, 42, 49, 50, 53, 59, 101, 310, 311, 322, 425)),
+    "aarch64": (0xC00000B7, (117, 198, 199, 200, 201, 203, 221, 270, 271, 281, 425)),
+}
+"""Numbers of the processor and of its calls for sockets, for starting a program (execve), and for
+reaching into another process (ptrace, process_vm_*); io_uring could do the same by a side door."""
+_EVENTS = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "os.fork", "pty.")
+
+
+class Allowance(NamedTuple):
+    """What a process may use from now on."""
+
+    memory: int
+    """Bytes beside what it has already."""
+    seconds: int
+    """Of computing."""
+    file: int
+    """Bytes of one file."""
+
+
+def confine() -> None:
+    """Leave no image of the memory behind, with rows and weights in it, when a library crashes.
+
+    The cache of compiled programs can be read and written by its owner alone.
+    """
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # then nothing is kept, or the library says why it cannot
+        compiled_home().mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def give_up(allowed: Allowance) -> bool:
+    """Limit this process for the rest of its life; it reaches no network and starts no program.
+
+    True when the system itself sees to that (Linux); elsewhere only Python does, which holds as
+    long as no library is broken from inside.
+    """
+    if sys.platform != "win32":
+        import resource
+
+        used = psutil.Process().memory_info().vms
+        for kind, most in (
+            (resource.RLIMIT_AS, used + allowed.memory),
+            (resource.RLIMIT_CPU, int(sum(psutil.Process().cpu_times()[:2])) + allowed.seconds),
+            (resource.RLIMIT_FSIZE, allowed.file),
+        ):
+            with suppress(OSError, ValueError):  # macOS knows no limit of memory
+                resource.setrlimit(kind, (most, most))
+    sys.addaudithook(_refuse)
+    return _close_doors()
+
+
+def _refuse(event: str, _: Any) -> None:
+    if event.startswith(_EVENTS):
+        raise PermissionError(f"a file that is being converted asks for {event}")
+
+
+def _close_doors() -> bool:
+    """Have the kernel refuse the forbidden calls; false where that is not possible."""
+    number, calls = _FORBIDDEN.get(platform.machine(), (0, ()))
+    if sys.platform != "linux" or not calls:
+        return False
+    program = _filter(number, calls)
+    held = ctypes.create_string_buffer(program)
+    count = len(program) // 8
+    packed = struct.pack("HxxxxxxQ", count, ctypes.addressof(held))
+    prctl = ctypes.CDLL(None).prctl
+    prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+    given = ctypes.create_string_buffer(packed)
+    if prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0):
+        return False
+    return bool(prctl(_SET_FILTER, _FILTER, ctypes.addressof(given), 0, 0) == 0)
+
+
+def _filter(processor: int, calls: tuple[int, ...]) -> bytes:
+    """The rules as the kernel reads them: 16 bits of code, two jumps of 8 bits, and a number.
+
+    Calls of another processor's kind, and those of x86's 32-bit numbers, are refused as well.
+    """
+    load, equal, above, end = 0x20, 0x15, 0x35, 0x06
+    count = len(calls)
+    rules = [
+        (load, 0, 0, 4),
+        (equal, 0, count + 3, processor),
+        (load, 0, 0, 0),
+        (above, count + 1, 0, 0x40000000),
+        *((equal, count - place, 0, call) for place, call in enumerate(calls)),
+        (end, 0, 0, 0x7FFF0000),
+        (end, 0, 0, 0x00050001),
+    ]
+    return b"".join(struct.pack("HBBI", *rule) for rule in rules)
