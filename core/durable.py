@@ -24,9 +24,9 @@ from core.manifest import MANIFEST, digest, manifest_of, read_manifest, verify
 
 __all__ = [
     "MANIFEST", "digest", "discard", "heal", "make_folder", "overwrite", "read_manifest", "seal",
-    "staged", "sweep", "try_out", "verify", "write_atomically",
+    "settle", "staged", "sweep", "try_out", "verify", "write_atomically",
 ]  # fmt: skip
-_STAGING, _TRASH, _OLD = ".staging-", ".trash-", ".old-"
+_STAGING, _TRASH, _OLD = ".staging-", ".trash-", ".tunesmith-old-"
 _ASIDE = re.compile(r"\.staging-(\d+)-.+|\..+\.(\d+)\.tmp")
 """What a process writes before it counts, with the number of the process."""
 UNSYNCABLE = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
@@ -61,10 +61,10 @@ def seal(folder: Path, **facts: Any) -> int:
     """Make every file durable and write the manifest; returns the bytes sealed."""
     sizes: dict[str, tuple[int, str]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
-        _sync(path)
+        settle(path)
         sizes[path.relative_to(folder).as_posix()] = path.stat().st_size, digest(path)
     for inner in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
-        _sync(inner)
+        settle(inner)
     write_atomically(folder / MANIFEST, manifest_of(sizes, facts))
     return sum(size for size, _ in sizes.values())
 
@@ -75,7 +75,7 @@ def discard(folder: Path) -> None:
     with suppress(FileNotFoundError):
         _remove(trash)
     _rename(folder, trash, FOLDER_PATIENCE)
-    _sync(folder.parent)
+    settle(folder.parent)
     _remove(trash)
 
 
@@ -88,13 +88,13 @@ def heal(final: Path) -> None:
         if final.exists():
             discard(final)
         _rename(old, final, FOLDER_PATIENCE)
-        _sync(final.parent)
+        settle(final.parent)
     else:
         _remove(old)
 
 
 def sweep(parent: Path, *, shared: bool = False) -> None:
-    """Remove what crashes left behind; what cannot be removed is left.
+    """Remove what crashes left behind in a folder of our own; what cannot be removed is left.
 
     In a `shared` folder another process may be writing: what a living one writes is left alone.
     """
@@ -106,11 +106,10 @@ def sweep(parent: Path, *, shared: bool = False) -> None:
 
 def _sweep_one(path: Path, *, shared: bool) -> None:
     writer = _ASIDE.fullmatch(path.name)
+    at_work = writer and _living(writer) and (shared or path.is_file())
     if path.name.startswith(_OLD):
         heal(path.with_name(path.name.removeprefix(_OLD)))
-    elif path.name.startswith(_TRASH):
-        _remove(path)
-    elif writer and not (_living(writer) and (shared or path.is_file())):
+    elif path.name.startswith(_TRASH) or (writer and not at_work):
         _remove(path)
 
 
@@ -125,13 +124,13 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with disk.current.create(aside) as file:
             disk.current.write(file, text.encode())
-        _sync(aside)
+        settle(aside)
         _rename(aside, path, FILE_PATIENCE)
     except OSError:
         with suppress(OSError):
             disk.current.unlink(aside)
         raise
-    _sync(path.parent)
+    settle(path.parent)
 
 
 def overwrite(path: Path, text: str) -> None:
@@ -149,7 +148,7 @@ def make_folder(path: Path) -> None:
     for one in reversed(missing):
         with suppress(FileExistsError):
             disk.current.mkdir(one)
-        _sync(one.parent)
+        settle(one.parent)
 
 
 def try_out(folder: Path) -> str:
@@ -183,7 +182,7 @@ def _publish(aside: Path, final: Path) -> None:
             with suppress(OSError):  # else the next `heal` does it
                 disk.current.rename(old, final)
         raise
-    _sync(final.parent)
+    settle(final.parent)
     with suppress(OSError):
         _remove(old)
 
@@ -207,7 +206,8 @@ def _rename(old: Path, new: Path, patience: tuple[float, ...]) -> None:
     return disk.current.rename(old, new)
 
 
-def _sync(path: Path) -> None:
+def settle(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, outlive a power cut, if the disk can."""
     try:
         disk.current.sync(path)
     except OSError as error:

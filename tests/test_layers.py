@@ -25,7 +25,7 @@ errors
 metrics numbers events places yamls
 machine weights hub_wire templates
 model_files durable
-models formats
+models formats room
 rewards teachers
 adapt objectives choices
 recipe catalog
@@ -50,6 +50,7 @@ misfits
 problems
 plan
 offers rundir hub hub_files
+retention
 hub_data
 fetch_shape
 fetch
