@@ -27,7 +27,11 @@ class EventLog:
         self._path = path
         self._file: FileIO = disk.current.reopen(path)
         self._end = _whole_lines(self._file)
-        disk.current.truncate(self._file, self._end)
+        try:
+            disk.current.truncate(self._file, self._end)
+        except OSError:
+            self._file.close()
+            raise
         self._waiting: deque[bytes] = deque()
         self._lost = 0
         self._torn = self._unsafe = self._told = False
