@@ -6,6 +6,7 @@ from core.machine import Machine
 from core.memory import Bill, Item
 from core.memory.choice import Fits, verdict
 from core.memory.correction import Corrections
+from core.memory.disk import DiskNeed
 from core.memory.setup import Optimizer
 from core.memory.traced import Exact
 from core.mixing import Drawn, Looked
@@ -59,6 +60,7 @@ class Draft(Value):
     """Tokens that all steps together read."""
     seconds: float | None = None
     settings: Settings | None = None
+    disk: DiskNeed | None = None
     decisions: tuple[Decision, ...] = ()
     measure: bool = False
     """Whether the run begins with trial steps, and ends at once if they do not fit."""

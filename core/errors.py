@@ -7,6 +7,7 @@ CoreError
 ├── DataError        a dataset cannot be read                (has .problems)
 ├── HardwareError    this machine cannot do it
 ├── HubError         the Hub cannot be reached or refuses
+├── DiskError        a disk is full, gone, failing or read-only
 ├── EndpointError    a server with a model cannot be reached or refuses
 └── RunError         a run directory or its engine is not usable
 """
@@ -80,6 +81,10 @@ class HardwareError(CoreError):
 
 class HubError(CoreError):
     """The Hub cannot be reached, or refuses."""
+
+
+class DiskError(CoreError):
+    """A disk does not take what is written."""
 
 
 class EndpointError(CoreError):

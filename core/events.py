@@ -179,6 +179,9 @@ class Paused(_Event):
     kind: Literal["paused"] = "paused"
     step: int
     paused: bool = True
+    reason: str = ""
+    """Why training waits by itself; it goes on by itself when that has ended."""
+    hint: str = ""
 
 
 class Warned(_Event):
@@ -225,8 +228,11 @@ def encode(event: Event) -> bytes:
 def decode(line: bytes) -> Event | None:
     """One line of events.jsonl; None for a kind this version does not know.
 
+    None, too, for a line with bytes that a power cut kept from the disk, which are zero there.
     Raises ValueError when the line is damaged.
     """
+    if b"\0" in line:
+        return None
     try:
         return _adapter.validate_json(line)
     except ValidationError as error:

@@ -62,7 +62,7 @@ class Outcome:
             case "running":
                 return f"Training, {where}." if self.step else "Getting ready."
             case "paused":
-                return f"Paused at {where}."
+                return f"Paused at {where}: {self.error}" if self.error else f"Paused at {where}."
             case "finished" if self.early:
                 return f"Finished early at {where}: the held-out loss no longer improved."
             case "finished":
@@ -94,6 +94,8 @@ class History:
     state: State = "waiting"
     early: bool = False
     artefact: str = ""
+    obstacle: str = ""
+    """Why the run is paused without having been asked to."""
     discarded: int = 0
     """How many steps were taken back because a resume continued from an older checkpoint."""
 
@@ -122,6 +124,7 @@ class History:
                 self.after = event
             case Paused():
                 self.state = "paused" if event.paused else "running"
+                self.obstacle = f"{event.reason} {event.hint}".strip() if event.paused else ""
             case Failed():
                 self.failure, self.state = event, "failed"
             case Finished():
@@ -143,6 +146,7 @@ class History:
         self.evaluations = [e for e in self.evaluations if e.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
         self.started, self.failure, self.state = event, None, "running"
+        self.obstacle = ""
 
     @property
     def step(self) -> int:
@@ -169,7 +173,7 @@ class History:
             self.step,
             self.total,
             self.checkpoints[-1].step if self.checkpoints else None,
-            self.failure.error if self.failure else "",
+            self.failure.error if self.failure else self.obstacle,
             self.early,
         )
 

@@ -7,19 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import psutil
 
 from core import answering, asking
 from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
-from core.errors import RecipeError, RunError
+from core.errors import DiskError, RecipeError, RunError
 from core.events import Event, Failed, Finished, decode
+from core.machine import disk_free
 from core.memory.measured import Measured
 from core.memory.setup import Setup
 from core.memory.traced import Request, Traced
 from core.merging import Merge, Merged
+from core.numbers import show_bytes
 from core.plan import Plan
 from core.recipe import AnyAdaptation, Recipe
+from core.room import disk_error
 from core.rundir import RunDir
 from core.tokens import Preview
 
@@ -34,7 +38,7 @@ class Engine:
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
-        with run.log_file.open("ab") as log:
+        with _log_of(run) as log:
             self._process = subprocess.Popen(
                 engine_command("run", str(run.root), str(run.control().serial)),
                 stdin=subprocess.DEVNULL,
@@ -61,7 +65,10 @@ class Engine:
     def stop(self, grace: float = 60.0) -> None:
         """Ask to save and end, insist after `grace` seconds, then end the whole process tree."""
         if self.alive():
-            self.run.ask("stop")
+            try:
+                self.run.ask("stop")
+            except RunError:
+                grace = 0.0  # nothing can be written there: the signal says the same
         for insist in (self._process.terminate, self._kill_tree):
             try:
                 self._process.wait(grace)
@@ -98,8 +105,26 @@ class Engine:
             self.stop(grace=5.0)
 
 
+def _log_of(run: RunDir) -> BinaryIO:
+    """Where libraries print. Raises DiskError, RunError."""
+    try:
+        return run.log_file.open("ab")
+    except OSError as error:
+        unknown = RunError(f"{run.log_file} cannot be written: {error}.", hint="Is it still there?")
+        raise disk_error(error, run.root) or unknown from error
+
+
 def start(root: Path, recipe: Recipe, plan: Plan) -> Engine:
-    """Create the run and start its engine. Raises RunError."""
+    """Create the run and start its engine. Raises DiskError, RunError.
+
+    The plan looked at the disk of the usual folder for runs; this one may lie on another.
+    """
+    need, free = plan.disk.least if plan.disk else 0, disk_free(root)
+    if need > free:
+        raise DiskError(
+            f"A run in {root} needs {show_bytes(need)}, {show_bytes(free)} are free there.",
+            hint="Make room on that disk, or choose another folder.",
+        )
     return Engine(RunDir.create(root, recipe, plan.model_dump_json(indent=1)))
 
 

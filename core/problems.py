@@ -285,13 +285,16 @@ def _packing(recipe: Recipe, facts: Facts, settings: Settings) -> Iterator[Probl
 
 
 def _disk(recipe: Recipe, facts: Facts, plan: Draft) -> Iterator[Problem]:
-    """A checkpoint holds the trained weights and two Adam states, 12 bytes per number."""
-    one = plan.trainable * 12
-    need = round(one * (recipe.checks.keep + 2) * 1.1)
-    if facts.machine.disk_free and need > facts.machine.disk_free:
-        yield blocker(
-            "checks.keep",
-            f"Checkpoints need about {show_bytes(need)}, the disk has "
-            f"{show_bytes(facts.machine.disk_free)} free.",
-            Edit(path="checks.keep", value=1, label="Keep one") if recipe.checks.keep > 1 else None,
-        )
+    """Blocked without room for what is kept at once, warned of when it is scarce."""
+    need, free = plan.disk, facts.machine.disk_free
+    if need is None or not free or need.comfortable <= free:
+        return
+    full = need.least > free
+    fix = Edit(path="checks.keep", value=2, label="Keep two") if recipe.checks.keep > 2 else None
+    yield (blocker if full else warning)(
+        "checks.keep",
+        f"{need.kept:,} checkpoints of {show_bytes(need.checkpoint)}, the best one, one being "
+        f"written and the result need {show_bytes(need.least)}; the disk has {show_bytes(free)} "
+        f"free{'' if full else ', which is scarce'}.",
+        fix,
+    )

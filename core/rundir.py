@@ -12,16 +12,23 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from core import durable, recipe
+from core import __version__, durable, recipe
 from core.errors import RecipeError, RunError
 from core.events import Event, decode
 from core.history import History
+from core.machine import disk_free
+from core.numbers import show_bytes
 from core.recipe import Recipe
 from core.value import Value
 
 Command = Literal["none", "stop", "pause", "continue", "checkpoint", "sample"]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _HINT = "Choose another folder for the run, or free this one."
+FORMAT = 1
+"""Of run folders; grows when an older program would misread one. Runs without a number have 1."""
+
+
+NEWER = "was made by a newer version of Tunesmith."
 
 
 class Control(Value):
@@ -36,6 +43,11 @@ class RunDir:
     """The names inside one run's folder."""
 
     root: Path
+
+    @property
+    def about_file(self) -> Path:
+        """In which format the folder is, and which version made it."""
+        return self.root / "run.json"
 
     @property
     def recipe_file(self) -> Path:
@@ -92,17 +104,28 @@ class RunDir:
         """Make a new run. Raises RunError when the folder is taken or cannot be written."""
         run = cls(root.absolute())
         try:
-            run.root.mkdir(parents=True, exist_ok=True)
+            durable.make_folder(run.root)
             if any(run.root.iterdir()):
                 raise RunError(f"{root} is not empty.", hint=_HINT)
-            run.checkpoints.mkdir()
-            run.recipe_file.write_text(chosen.to_yaml(), encoding="utf-8")
-            run.plan_file.write_text(plan_json, encoding="utf-8")
-            run.events_file.touch()
+            run._fill(chosen, plan_json)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise RunError(f"Cannot write a run to {root}: {reason}.", hint=_HINT) from error
+            raise RunError(
+                f"Cannot write a run to {root}: {reason}. {show_bytes(disk_free(root))} are free "
+                "there.",
+                hint=_HINT,
+            ) from error
         return run
+
+    def _fill(self, chosen: Recipe, plan_json: str) -> None:
+        """The recipe comes last: a folder without one is no run yet."""
+        about = {"format": FORMAT, "made_by": __version__}
+        durable.make_folder(self.checkpoints)
+        durable.write_atomically(self.about_file, json.dumps(about))
+        durable.write_atomically(self.plan_file, plan_json)
+        durable.write_atomically(self.events_file, "")
+        durable.write_atomically(self.control_file, Control().model_dump_json())
+        durable.write_atomically(self.recipe_file, chosen.to_yaml())
 
     @classmethod
     def open(cls, root: Path) -> RunDir:
@@ -113,7 +136,18 @@ class RunDir:
                 f"{root} is not a run: recipe.yaml or events.jsonl is missing.",
                 hint="`tunesmith runs` lists the runs on this computer.",
             )
+        if run.newer:
+            raise RunError(f"{root} {NEWER}", hint="Update Tunesmith to open it.")
         return run
+
+    @property
+    def newer(self) -> bool:
+        """Whether the folder is in a format that only a newer version knows."""
+        try:
+            found = json.loads(self.about_file.read_bytes())["format"]
+            return isinstance(found, int) and found > FORMAT
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def load_recipe(self) -> Recipe:
         """What the user chose. Raises RecipeError."""
@@ -141,9 +175,22 @@ class RunDir:
             return Control()
 
     def ask(self, command: Command) -> None:
-        """Tell the engine what to do at the end of its current step."""
-        wish = Control(command=command, serial=self.control().serial + 1)
-        durable.write_atomically(self.control_file, wish.model_dump_json())
+        """Tell the engine what to do at the end of its current step. Raises RunError.
+
+        A wish also gets through on a full disk, where no second file has room beside the first.
+        """
+        wish = Control(command=command, serial=self.control().serial + 1).model_dump_json()
+        try:
+            durable.write_atomically(self.control_file, wish)
+        except OSError:
+            try:
+                durable.overwrite(self.control_file, wish)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise RunError(
+                    f"The run's folder cannot be written to: {reason}.",
+                    hint="Free some space on the disk, then ask again.",
+                ) from error
 
     def lock(self) -> FileLock:
         """Held by the engine for its whole life; the system frees it however the engine dies."""
@@ -174,7 +221,7 @@ class RunDir:
         """The newest checkpoint that verifies, and why newer ones were passed over."""
         faults: list[str] = []
         for step in self.saved_steps():
-            fault = durable.verify(self.checkpoint(step))
+            fault = durable.verify(self.checkpoint(step), alone=True)
             if fault is None:
                 return step, faults
             faults.append(fault)
@@ -211,18 +258,13 @@ def list_runs(home: Path) -> list[RunSummary]:
 
 def summarise(run: RunDir) -> RunSummary:
     """How one run stands."""
+    if run.newer:
+        return _unreadable(run, f"{run.root.name} {NEWER}")
     alive = run.is_running()
     try:
         story = run.history()
     except (OSError, ValueError) as error:
-        return RunSummary(
-            run=str(run.root),
-            name=run.root.name,
-            outcome="failed",
-            step=0,
-            total=0,
-            text=str(error),
-        )
+        return _unreadable(run, str(error))
     outcome = story.outcome(alive=alive)
     return RunSummary(
         run=str(run.root),
@@ -232,6 +274,12 @@ def summarise(run: RunDir) -> RunSummary:
         total=outcome.total,
         text=str(outcome),
         started=story.started.t if story.started else run.events_file.stat().st_mtime,
+    )
+
+
+def _unreadable(run: RunDir, why: str) -> RunSummary:
+    return RunSummary(
+        run=str(run.root), name=run.root.name, outcome="failed", step=0, total=0, text=why
     )
 
 

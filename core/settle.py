@@ -10,6 +10,7 @@ from core.machine import Machine
 from core.memory import Bill, Setup, estimate
 from core.memory.choice import Fits, verdict
 from core.memory.correction import corrected
+from core.memory.disk import disk_need
 from core.memory.goals import headless
 from core.memory.setup import Optimizer
 from core.models import ModelFacts
@@ -58,6 +59,7 @@ def trainable(recipe: Recipe, model: ModelFacts) -> int:
 
 def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -> Draft:
     """What follows from the data: rows, steps, time."""
+    assert facts.model is not None
     rows, heldout = split_sizes(recipe, facts)
     read = tokens_read(recipe, facts, settings)
     return draft.model_copy(
@@ -65,6 +67,13 @@ def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -
             "rows": rows,
             "heldout": heldout,
             "settings": settings,
+            "disk": disk_need(
+                facts.model,
+                recipe.adaptation,
+                draft.trainable,
+                settings.optimizer,
+                recipe.checks.keep,
+            ),
             "sources": sources(recipe, facts),
             "tokens": read,
             "seconds": run_seconds(recipe, facts, settings, read),

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from core import hub, launch
 from core.answering import Answers, Request
 from core.errors import HubError
-from core.events import Evaluated, Event, Phase, Preflight, Step, Warned
+from core.events import Evaluated, Event, Paused, Phase, Preflight, Step, Warned
 from core.history import PHASES, History, Outcome, preflight_sentence
 from core.hub import Fetch
 from core.hub_spec import HubSpec
@@ -93,6 +93,8 @@ def _line(event: Event, story: History) -> str:
             best = ", the best so far" if event.best else ""
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
             return f"  step {where}: {_found(event)}{best}"
+        case Paused(paused=True) if event.reason:
+            return f"Paused: {event.reason} {event.hint} Training then goes on by itself."
         case Warned():
             return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
     return ""

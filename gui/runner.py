@@ -81,14 +81,8 @@ class Runner(QObject):
             return
         try:
             self.run.ask(command)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            self.refused.emit(
-                RunError(
-                    f"The run's folder cannot be written to: {reason}.",
-                    hint="Free some space on the disk, then ask again.",
-                )
-            )
+        except RunError as error:
+            self.refused.emit(error)
 
     def alive(self) -> bool:
         """Whether an engine works on the open run now."""

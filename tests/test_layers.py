@@ -20,13 +20,13 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
-value sizing child
+value sizing child disk manifest
 errors
 metrics numbers events places yamls
 machine weights hub_wire templates
 screening
 model_files durable
-models formats
+models formats room
 rewards teachers
 adapt objectives choices
 recipe catalog
@@ -52,6 +52,7 @@ misfits
 problems
 plan
 offers rundir hub hub_files
+retention
 hub_data
 fetch_shape
 fetch

@@ -17,6 +17,7 @@ import platform
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import Timeout
@@ -71,6 +72,9 @@ def run(folder: RunDir, serial: int) -> int:
     except Timeout:
         print("another engine holds this run", file=sys.stderr)
         return 1
+    except OSError as error:  # a folder that not even its lock or its log can be written in
+        print(*explain(error, folder.root), file=sys.stderr)
+        return 1
 
 
 def _locked(folder: RunDir, serial: int) -> int:
@@ -94,8 +98,9 @@ def _locked(folder: RunDir, serial: int) -> int:
     except Stopped:
         voice.say(Finished(step=resumed or 0, stopped=True))
     except BaseException as error:  # noqa: BLE001 - the boundary: the story needs its ending
-        traceback.print_exc()
-        sentence, hint = explain(error)
+        with suppress(OSError):  # the log lies on the same disk
+            traceback.print_exc()
+        sentence, hint = explain(error, folder.root)
         voice.say(
             Failed(error=sentence, hint=hint, detail=f"{type(error).__name__}: {error}"[:2000])
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import sys
-from typing import BinaryIO
 
 import psutil
 
+from core.engine.event_log import EventLog
 from core.events import Event, Failed, Finished, Memory, Phase, PhaseName, Saved, Warned, encode
 from core.machine import gpu_reading
 from core.rundir import RunDir
@@ -26,22 +25,14 @@ LIBRARIES = (
 
 
 class Voice:
-    """Appends to events.jsonl; cuts a torn last line that a killed engine may have left."""
+    """What the engine says, as events in the run's log."""
 
     def __init__(self, run: RunDir) -> None:
-        self._file: BinaryIO = run.events_file.open("r+b")
-        self._file.truncate(_whole_lines(self._file))
-        self._file.seek(0, os.SEEK_END)
+        self._log = EventLog(run.events_file)
 
     def say(self, event: Event) -> None:
         """Append one event; what ends or saves a run is also forced to the disk."""
-        try:
-            self._file.write(encode(event))
-            self._file.flush()
-            if isinstance(event, Saved | Failed | Finished):
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            print(f"event not written ({error}): {event.kind}", file=sys.stderr, flush=True)
+        self._log.append(encode(event), safe=isinstance(event, Saved | Failed | Finished))
 
     def phase(self, name: PhaseName, done: int | None = None, total: int | None = None) -> None:
         """Say what is being done."""
@@ -53,20 +44,7 @@ class Voice:
 
     def close(self) -> None:
         """Nothing more will be said."""
-        self._file.close()
-
-
-def _whole_lines(file: BinaryIO) -> int:
-    """How many bytes end with a newline."""
-    size = file.seek(0, os.SEEK_END)
-    while size:
-        start = max(0, size - 65_536)
-        file.seek(start)
-        newline = file.read(size - start).rfind(b"\n")
-        if newline >= 0:
-            return start + newline + 1
-        size = start
-    return 0
+        self._log.close()
 
 
 def memory_now() -> Memory:

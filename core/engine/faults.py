@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import tempfile
+from pathlib import Path
 
 from core.errors import CoreError, RunError
 from core.numbers import show_number
+from core.room import disk_error
 
 _MEMORY_HINT = (
     "Halve training.micro_batch and double training.accumulation: the result is the same. Then "
@@ -13,12 +16,6 @@ _MEMORY_HINT = (
 )
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 """The words of CUDA, of torch's allocator on Linux and on Windows, and of C++."""
-_DISK = {
-    errno.ENOSPC: ("The disk is full.", "Free some space, then resume: nothing saved was harmed."),
-    errno.EDQUOT: ("Your disk quota is used up.", "Free some space, then resume."),
-    errno.EROFS: ("The run's folder became read-only.", "Check the disk, then resume."),
-    errno.EACCES: ("A file of the run may not be written.", "Check its permissions, then resume."),
-}
 
 
 class Diverged(RunError):
@@ -48,14 +45,17 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
-def explain(error: BaseException) -> tuple[str, str]:
-    """One sentence about what happened, and one about what to do."""
+def explain(error: BaseException, place: Path | None = None) -> tuple[str, str]:
+    """One sentence about what happened, and one about what to do.
+
+    `place` is the folder that was written to, as far as that is known.
+    """
     if isinstance(error, CoreError):
         return str(error), error.hint
     text = first_line(error)
     if out_of_memory(error):
         where = "GPU" if "CUDA" in str(error) else "computer"
         return f"The {where} ran out of memory.", _MEMORY_HINT
-    if isinstance(error, OSError) and error.errno in _DISK:
-        return _DISK[error.errno]
+    if found := disk_error(error, place or Path(tempfile.gettempdir())):
+        return str(found), found.hint
     return f"{type(error).__name__}: {text}"[:500], "The whole story is in engine.log of the run."

@@ -22,7 +22,9 @@ from core.engine.results import whole_result
 from core.engine.score import measuring
 from core.errors import ModelError
 from core.merging import Merge, Merged, Proof
+from core.models import ModelFacts
 from core.recipe import Recipe
+from core.room import disk_error, in_words
 from core.rundir import RunDir
 
 ROWS, LONGEST = 8, 512
@@ -40,7 +42,7 @@ def merge(request: Merge) -> Merged:
     rows = _rows(run, recipe)
     trained = open_adapter(_base(folder, recipe), adapter, recipe.model)
     before = _likely(trained, rows)
-    size = _write(trained, run, models.look(folder).stored, request.out)
+    size = _publish(trained, run, models.look(folder), request.out)
     del trained
     gc.collect()
     after = _likely(open_weights(request.out, "cpu", torch.float32), rows)
@@ -59,6 +61,19 @@ def _base(folder: Path, recipe: Recipe) -> Any:
     model = model.dequantize().float()
     model.is_loaded_in_4bit = model.is_loaded_in_8bit = False  # else PEFT refuses to merge IA3
     return model
+
+
+def _publish(trained: Any, run: RunDir, base: ModelFacts, out: Path) -> int:
+    """Whole, or absent with the disk's reason. Raises DiskError."""
+    place = out.parent
+    try:
+        durable.make_folder(place)
+        if out == run.merged:  # elsewhere, other people's files may have names like ours
+            durable.sweep(place, shared=True)
+    except OSError as error:
+        raise disk_error(error, place.parent, base.bytes) or error from error
+    with in_words(place, base.bytes):
+        return _write(trained, run, base.stored, out)
 
 
 def _write(trained: Any, run: RunDir, stored: str, out: Path) -> int:

@@ -26,6 +26,7 @@ from core.engine.encode import Progress, prepare_template
 from core.engine.lesson import Lesson
 from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer
+from core.engine.patience import Unsaved, artefact_bytes, patiently
 from core.engine.rows import tell_changes
 from core.engine.trainer import Adapting, Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
@@ -70,6 +71,8 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     """Do the whole job; returns the closing event. Raises CoreError, Stopped, library errors."""
     library_log.disable_progress_bar()
     job = open_job(run, voice, wishes, resumed)
+    if doubt := durable.try_out(run.root):
+        voice.warn("no-sync", doubt, "Keep the run on a disk of this computer if you can.")
     folder = models.resolve(job.recipe.model)
     tokenizer, lesson = read_rows(job, folder)
     voice.phase("loading")
@@ -95,7 +98,10 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     if watch.stopped:
         return Finished(step=trainer.state.global_step, stopped=True)
     last = _take_best(job, trainer)
-    artefact = _save(job, trainer, tokenizer)
+    try:
+        artefact = _save(job, trainer, tokenizer)
+    except Unsaved:
+        return Finished(step=last, stopped=True)
     if measured:
         voice.say(_score(job, trainer.model, tokenizer, lesson, "after"))
     return Finished(step=last, early=watch.early, artefact=artefact)
@@ -291,13 +297,20 @@ def _take_best(job: Job, trainer: Watched) -> int:
 def _save(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str:
     """The artefact, whole or absent: weights, tokenizer and the very template of the training."""
     job.voice.phase("saving")
+    return patiently(
+        lambda: _write(job, trainer, tokenizer), artefact_bytes(trainer.model),
+        trainer.state.global_step, job.run, job.voice, job.wishes,
+    )  # fmt: skip
+
+
+def _write(job: Job, trainer: Watched, tokenizer: PreTrainedTokenizerBase) -> str:
     whole = job.recipe.adaptation.trains_base
     final = job.run.model if whole else job.run.adapter
     with durable.staged(final) as aside:
         if whole:
             _round_as_stored(trainer.model, models.look(models.resolve(job.recipe.model)).stored)
         trainer.model.save_pretrained(aside, safe_serialization=True)
-        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form
+        (aside / "README.md").unlink(missing_ok=True)  # PEFT's empty form, made just now
         if readme := job.recipe.adaptation.readme:
             (aside / "README.md").write_text(readme, encoding="utf-8")
         tokenizer.save_pretrained(aside)

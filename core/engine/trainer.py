@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,17 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-from core import durable
+from core import disk, durable
 from core.adapt import Adaptation
 from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.optimizers import Optimized
+from core.engine.patience import patient
 from core.engine.quiet import Quiet
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
+from core.retention import Retention
 from core.rundir import RunDir
 
 PAUSE_POLL = 0.2
@@ -78,6 +82,11 @@ class Watch:
     best: Best = Best()
     stopped: bool = False
     early: bool = False
+
+    @functools.cached_property
+    def retention(self) -> Retention:
+        """Which checkpoints may go."""
+        return Retention(self.run, self.keep)
 
 
 class Watched(Optimized):
@@ -207,6 +216,7 @@ class Watched(Optimized):
         if not self.watch.run.checkpoint(self.state.global_step).exists():
             self._save_checkpoint(self.model, None)
 
+    @patient
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write aside, seal, rename, tell; then let go of older ones."""
         step, best = self.state.global_step, self.watch.best
@@ -226,7 +236,8 @@ class Watched(Optimized):
             )  # fmt: skip
         path = final.relative_to(self.watch.run.root).as_posix()
         self.watch.voice.say(Saved(step=step, path=path, bytes=size, best=best.step == step))
-        self._let_go()
+        self.watch.retention.trust(step)
+        self.watch.retention.let_go(best.step)
 
     def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
         """Everything that was trained, also what an adapter file leaves out."""
@@ -240,12 +251,6 @@ class Watched(Optimized):
 
     def _get_output_dir(self, trial: Any = None) -> str:
         return str(getattr(self, "_staging", self.args.output_dir))
-
-    def _let_go(self) -> None:
-        kept = self.watch.run.saved_steps()
-        for step in kept[self.watch.keep :]:
-            if step != self.watch.best.step:
-                durable.discard(self.watch.run.checkpoint(step))
 
 
 class Trainer(Watched, Quiet):
@@ -270,10 +275,11 @@ def _trained(model: Any) -> list[tuple[str, Any]]:
 
 def _lift(inner: Path, outer: Path) -> None:
     """Move what the library wrote one folder up; its pickled arguments stay behind for good."""
-    (inner / "training_args.bin").unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        disk.current.unlink(inner / "training_args.bin")
     for path in inner.iterdir():
-        path.rename(outer / path.name)
-    inner.rmdir()
+        disk.current.rename(path, outer / path.name)
+    disk.current.rmdir(inner)
 
 
 def remembered(run: RunDir, step: int) -> Best:
@@ -288,5 +294,5 @@ def pick_best(run: RunDir, best: Best, last: int) -> tuple[int, str | None]:
     """The step whose weights are the result, and why it is not the best one if so."""
     if best.step is None or best.step == last:
         return last, None
-    fault = durable.verify(run.checkpoint(best.step))
+    fault = durable.verify(run.checkpoint(best.step), alone=True)
     return (best.step, None) if fault is None else (last, fault)

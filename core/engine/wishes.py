@@ -34,7 +34,7 @@ class Wishes:
         if self._told_to_end:
             return "stop"
         wish = self._run.control()
-        if wish.serial == self._obeyed:
+        if wish.serial in (0, self._obeyed):  # 0: nothing was asked, or it cannot be read now
             return "none"
         self._obeyed = wish.serial
         return wish.command

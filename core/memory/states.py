@@ -38,14 +38,14 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
     full = adaptation.trains_base
     gradients = trained * width.trained
     kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
-    kept = round(_kept(model, trained, kind, width.trained, full=full))
+    kept = round(optimizer_states(model, trained, kind, width.trained, full=full))
     return States(
         weights=weights(model, adaptation, setup, width),
         adapters=0 if full else gradients + extra,
         gradients=gradients,
         optimizer=kept,
         update=_update(model, kind, gradients, full=full),
-        paged=round(_kept(model, trained, plain, width.trained, full=full)) - kept,
+        paged=round(optimizer_states(model, trained, plain, width.trained, full=full)) - kept,
     )
 
 
@@ -85,7 +85,9 @@ def linear_numbers(model: ModelFacts) -> int:
     return model.layers * sum(rows * columns for rows, columns in model.linear.values())
 
 
-def _kept(model: ModelFacts, trained: int, kind: str, width: int, *, full: bool) -> float:
+def optimizer_states(
+    model: ModelFacts, trained: int, kind: str, width: int, *, full: bool
+) -> float:
     """Bytes that an optimizer keeps for all trained numbers of `width` bytes.
 
     Sources: torch.optim.AdamW keeps two states in the format of the weight, Muon one for matrices
