@@ -20,6 +20,7 @@ from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.optimizers import Optimized
 from core.engine.quiet import Quiet
+from core.engine.state import Keeping
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.rundir import RunDir
@@ -78,7 +79,7 @@ class Watch:
     early: bool = False
 
 
-class Watched(Optimized):
+class Watched(Keeping, Optimized):
     """Goes in front of one of TRL's trainers: refuses a bad loss, saves durably, obeys the user."""
 
     control: Any
