@@ -25,6 +25,7 @@ errors
 metrics numbers events places yamls
 machine weights hub_wire templates
 model_files durable
+holder
 models formats
 rewards teachers
 adapt objectives choices
@@ -41,7 +42,7 @@ parting
 origins excerpts
 memory
 draft
-portions schedules rates
+portions schedules rates resuming
 pace
 joining
 settle

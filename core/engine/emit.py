@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import sys
+import time
 from typing import BinaryIO
 
 import psutil
@@ -30,13 +32,14 @@ class Voice:
 
     def __init__(self, run: RunDir) -> None:
         self._file: BinaryIO = run.events_file.open("r+b")
-        self._file.truncate(_whole_lines(self._file))
-        self._file.seek(0, os.SEEK_END)
+        self._number = _mend(self._file)
 
     def say(self, event: Event) -> None:
         """Append one event; what ends or saves a run is also forced to the disk."""
+        self._number += 1
+        told = {"seq": self._number, "tick": time.monotonic()}
         try:
-            self._file.write(encode(event))
+            self._file.write(encode(event.model_copy(update=told)))
             self._file.flush()
             if isinstance(event, Saved | Failed | Finished):
                 os.fsync(self._file.fileno())
@@ -51,14 +54,41 @@ class Voice:
         """Say what the user should know."""
         self.say(Warned(code=code, text=text, hint=hint))
 
+    @property
+    def closed(self) -> bool:
+        """Whether the story has its ending."""
+        return self._file.closed
+
     def close(self) -> None:
         """Nothing more will be said."""
         self._file.close()
 
 
-def _whole_lines(file: BinaryIO) -> int:
-    """How many bytes end with a newline."""
-    size = file.seek(0, os.SEEK_END)
+def _mend(file: BinaryIO) -> int:
+    """Cut what a killed engine or a power cut left unreadable at the end; returns the number of
+    the last event, and leaves the file where the next one belongs."""
+    end, number = _line_end(file, file.seek(0, os.SEEK_END)), 0
+    while end:
+        start = _line_end(file, end - 1)
+        file.seek(start)
+        try:
+            number = int(json.loads(file.read(end - start)).get("seq", 0)) or _lines(file, end)
+            break
+        except (ValueError, AttributeError):
+            end = start
+    file.truncate(end)
+    file.seek(end)
+    return number
+
+
+def _lines(file: BinaryIO, end: int) -> int:
+    """Lines before this place: the events of old runs have no numbers."""
+    file.seek(0)
+    return file.read(end).count(b"\n")
+
+
+def _line_end(file: BinaryIO, size: int) -> int:
+    """Where the last whole line before this place ends."""
     while size:
         start = max(0, size - 65_536)
         file.seek(start)

@@ -89,7 +89,8 @@ def _read(node: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 def random_state() -> dict[str, Any]:
     """Where every generator of random numbers stands: Python's, NumPy's, torch's, the card's."""
-    kind, keys, place, has_gauss, gauss = np.random.get_state()
+    numpy: Any = np.random.get_state()
+    kind, keys, place, has_gauss, gauss = numpy
     state: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": (kind, keys.tolist(), place, has_gauss, gauss),

@@ -74,6 +74,12 @@ class Watch:
     adaptation: Adaptation = field(default_factory=Adaptation)
     keep: int = 2
     patience: int | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
+    """What the run is made of, for the manifests of its checkpoints."""
+    doubt: str = ""
+    """As in `core.events.Saved`."""
+    saved: int | None = None
+    """The step of the newest checkpoint that this engine has written or gone on from."""
     best: Best = Best()
     stopped: bool = False
     early: bool = False
@@ -203,7 +209,7 @@ class Watched(Keeping, Optimized):
 
     def save_now(self) -> None:
         """Save this step unless it is saved already."""
-        if not self.watch.run.checkpoint(self.state.global_step).exists():
+        if self.watch.saved != self.state.global_step:
             self._save_checkpoint(self.model, None)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -221,10 +227,11 @@ class Watched(Keeping, Optimized):
                 )
             size = durable.seal(
                 aside, step=step, best_step=best.step, best_loss=best.cost if best.step else None,
-                waited=best.waited,
+                waited=best.waited, origin=self.watch.origin, doubt=self.watch.doubt,
             )  # fmt: skip
-        path = final.relative_to(self.watch.run.root).as_posix()
-        self.watch.voice.say(Saved(step=step, path=path, bytes=size, best=best.step == step))
+        self.watch.saved, path = step, final.relative_to(self.watch.run.root).as_posix()
+        told = Saved(step=step, path=path, bytes=size, best=best.step == step)
+        self.watch.voice.say(told.model_copy(update={"doubt": self.watch.doubt}))
         self._let_go()
 
     def _load_from_checkpoint(self, folder: str, model: Any = None) -> None:
