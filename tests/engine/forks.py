@@ -49,6 +49,8 @@ def forks() -> Iterator[Forks]:
         env=engine_environment() | {"OMP_NUM_THREADS": "1"},
         text=True,
     ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
         yield Forks(process)
         assert process.stdin is not None
         process.stdin.close()
@@ -58,6 +60,7 @@ def serve() -> None:
     """Obey one line of JSON after the other; each answer is a number on a line of its own."""
     import core.engine.run  # noqa: F401 - what every engine would load again
 
+    print("ready", flush=True)
     for line in sys.stdin:
         match json.loads(line):
             case ["run", root, serial]:
