@@ -31,6 +31,11 @@ class _Event(Value):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     t: float = Field(default_factory=time.time)
+    """Seconds since 1970, by a clock that people may set."""
+    tick: float = 0.0
+    """Seconds by a clock that nobody can set; comparable within one start of the computer."""
+    seq: int = 0
+    """Number of the event in its run: each is one more than the last. 0 in runs of old."""
 
 
 class Memory(Value):
@@ -171,6 +176,9 @@ class Saved(_Event):
     path: str
     bytes: int = 0
     best: bool = False
+    doubt: str | None = None
+    """Why a run that goes on from here may end otherwise than an uninterrupted one; empty where
+    it ends with the same bits, None when nobody looked."""
 
 
 class Paused(_Event):
@@ -208,6 +216,8 @@ class Finished(_Event):
     kind: Literal["finished"] = "finished"
     step: int = 0
     stopped: bool = False
+    interrupted: bool = False
+    """Whether the system asked, at log-off or shutdown, and not the user."""
     early: bool = False
     artefact: str = ""
 

@@ -52,10 +52,14 @@ class Outcome:
     saved: int | None = None
     error: str = ""
     early: bool = False
+    doubt: str | None = None
+    """As in `core.events.Saved`."""
 
     def __str__(self) -> str:
         where = f"step {self.step:,} of {self.total:,}" if self.total else "the start"
-        saved = f" Saved at step {self.saved:,}." if self.saved else " Nothing was saved yet."
+        saved = " Nothing was saved yet."
+        if self.saved:
+            saved = f" Saved at step {self.saved:,}.{resuming(self.doubt)}"
         match self.state:
             case "waiting":
                 return "Not started."
@@ -117,7 +121,7 @@ class History:
             case Saved():
                 self.checkpoints.append(event)
             case Warned():
-                self.warnings.append(event)
+                self._warn(event)
             case Scored(when="before"):
                 self.before = event
             case Scored():
@@ -128,7 +132,8 @@ class History:
             case Failed():
                 self.failure, self.state = event, "failed"
             case Finished():
-                self.state = "stopped" if event.stopped else "finished"
+                ended: State = "interrupted" if event.interrupted else "stopped"
+                self.state = ended if event.stopped else "finished"
                 self.early, self.artefact = event.early, event.artefact
 
     def _take(self, step: Step) -> None:
@@ -145,8 +150,16 @@ class History:
         del self.steps[kept:]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
+        self.checkpoints = [c for c in self.checkpoints if c.step <= step]
+        self.after = None
         self.started, self.failure, self.state = event, None, "running"
         self.obstacle = ""
+
+    def _warn(self, event: Warned) -> None:
+        """An engine that goes on finds again what the one before it found."""
+        known = [(warning.code, warning.text) for warning in self.warnings]
+        if (event.code, event.text) not in known:
+            self.warnings.append(event)
 
     @property
     def step(self) -> int:
@@ -168,13 +181,15 @@ class History:
         state = self.state
         if state in ("running", "paused") and not alive:
             state = "interrupted"
+        saved = self.checkpoints[-1] if self.checkpoints else None
         return Outcome(
             state,
             self.step,
             self.total,
-            self.checkpoints[-1].step if self.checkpoints else None,
+            saved.step if saved else None,
             self.failure.error if self.failure else self.obstacle,
             self.early,
+            saved.doubt if saved else None,
         )
 
     def seconds_left(self) -> float | None:
@@ -188,6 +203,16 @@ class History:
         if len(paces) < 10:
             return None
         return paces[len(paces) // 2] * (self.total - self.step)
+
+
+def resuming(doubt: str | None) -> str:
+    """How exactly a run goes on from a checkpoint, as a sentence to be put behind another one."""
+    match doubt:
+        case None:
+            return ""
+        case "":
+            return " Resuming ends with the same bits as a run in one go."
+    return f" Resuming goes on from there, but not to the same bits: {doubt}."
 
 
 def preflight_sentence(found: Preflight) -> str:

@@ -131,7 +131,7 @@ def start(root: Path, recipe: Recipe, plan: Plan) -> Engine:
 def resume(run: RunDir) -> Engine:
     """Start a new engine on an interrupted or stopped run. Raises RunError."""
     if run.is_running():
-        raise RunError(f"{run.root.name} is already running.", hint="Follow it instead.")
+        raise run.held()
     if run.history().state == "finished":
         raise RunError(
             f"{run.root.name} is already finished; there is nothing to resume.",
@@ -169,6 +169,8 @@ def follow(
 
 
 def _died(run: RunDir) -> Failed:
+    if run.is_running():  # two asked at the same moment, and the other one was first
+        return Failed(error=str(run.held()), hint=run.held().hint)
     step, _ = run.newest_valid()
     hint = f"Resume continues from step {step:,}." if step else "Start again; nothing was saved."
     return Failed(

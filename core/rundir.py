@@ -6,13 +6,14 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from core import __version__, durable, recipe
+from core import __version__, durable, holder, recipe
 from core.errors import RecipeError, RunError
 from core.events import Event, decode
 from core.history import History
@@ -78,6 +79,16 @@ class RunDir:
     def control_file(self) -> Path:
         """What the user wants now."""
         return self.root / "control"
+
+    @property
+    def template(self) -> Path:
+        """The chat template that the recipe chose, as it was at the start."""
+        return self.root / "chat_template.jinja"
+
+    @property
+    def holder_file(self) -> Path:
+        """Who holds the lock, for telling; the lock alone decides."""
+        return self.root / "lock.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -195,6 +206,29 @@ class RunDir:
     def lock(self) -> FileLock:
         """Held by the engine for its whole life; the system frees it however the engine dies."""
         return FileLock(self.root / "lock")
+
+    @contextmanager
+    def hold(self, patience: float) -> Iterator[None]:
+        """Be the one engine of this run. Raises RunError that names the other one.
+
+        `patience` is in seconds: whoever asks whether a run is alive holds its lock for a moment.
+        """
+        try:
+            with self.lock().acquire(timeout=patience):
+                holder.sign(self.holder_file)
+                try:
+                    yield
+                finally:
+                    self.holder_file.unlink(missing_ok=True)
+        except Timeout:
+            raise self.held() from None
+
+    def held(self) -> RunError:
+        """What to say to whoever wants a run that another engine holds."""
+        return RunError(
+            f"{self.root.name} is already running: {holder.describe(self.holder_file)} holds it.",
+            hint="Follow it instead, or stop it first.",
+        )
 
     def is_running(self) -> bool:
         """Whether an engine holds this run now."""

@@ -26,6 +26,7 @@ metrics numbers events places yamls
 machine weights hub_wire templates
 screening
 model_files durable
+holder
 models formats room
 rewards teachers
 adapt objectives choices
@@ -43,7 +44,7 @@ parting
 origins excerpts
 memory
 draft
-portions schedules rates
+portions schedules rates resuming
 pace
 joining
 settle

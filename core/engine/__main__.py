@@ -20,14 +20,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import Timeout
-
 from core.engine.confine import confine
 from core.engine.emit import Voice, versions
+from core.engine.ending import INTERRUPTED, insist
 from core.engine.faults import Stopped, explain
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
-from core.errors import CoreError
+from core.errors import CoreError, RunError
 from core.events import Failed, Finished, Started
 from core.memory.traced import Request
 from core.recipe import load
@@ -67,10 +66,10 @@ def main(arguments: list[str]) -> int:
 def run(folder: RunDir, serial: int) -> int:
     """Train under the run's lock; whatever goes wrong becomes the run's last event."""
     try:
-        with folder.lock().acquire(timeout=LOCK_PATIENCE):
+        with folder.hold(LOCK_PATIENCE):
             return _locked(folder, serial)
-    except Timeout:
-        print("another engine holds this run", file=sys.stderr)
+    except RunError as refused:
+        print(f"{refused} {refused.hint}", file=sys.stderr)
         return 1
     except OSError as error:  # a folder that not even its lock or its log can be written in
         print(*explain(error, folder.root), file=sys.stderr)
@@ -79,24 +78,17 @@ def run(folder: RunDir, serial: int) -> int:
 
 def _locked(folder: RunDir, serial: int) -> int:
     wishes, voice = Wishes(folder, serial), Voice(folder)
-    resumed: int | None = None
     try:
-        resumed, faults = folder.newest_valid()
-        voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
-        wishes.listen()
-        for fault in faults:
-            voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
-        _remember_place(folder)
-        if resumed is None:
-            from core.engine.preflight import preflight
-
-            preflight(folder, voice, wishes)
-        voice.phase("importing")
-        from core.engine.run import train
-
-        voice.say(train(folder, voice, wishes, resumed))
+        wishes.listen(lambda: insist(voice))
+        if folder.history().state == "finished":
+            print("already finished: there is nothing to train", file=sys.stderr)
+            return 0
+        return INTERRUPTED if _train(folder, voice, wishes).interrupted else 0
     except Stopped:
-        voice.say(Finished(step=resumed or 0, stopped=True))
+        system = wishes.told_to_end
+        step = folder.history().outcome().saved or 0
+        voice.say(Finished(step=step, stopped=True, interrupted=system))
+        return INTERRUPTED if system else 0
     except BaseException as error:  # noqa: BLE001 - the boundary: the story needs its ending
         with suppress(OSError):  # the log lies on the same disk
             traceback.print_exc()
@@ -107,7 +99,24 @@ def _locked(folder: RunDir, serial: int) -> int:
         return 1
     finally:
         voice.close()
-    return 0
+
+
+def _train(folder: RunDir, voice: Voice, wishes: Wishes) -> Finished:
+    resumed, faults = folder.newest_valid()
+    voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
+    for fault in faults:
+        voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
+    _remember_place(folder)
+    if resumed is None:
+        from core.engine.preflight import preflight
+
+        preflight(folder, voice, wishes)
+    voice.phase("importing")
+    from core.engine.run import train
+
+    ended = train(folder, voice, wishes, resumed)
+    voice.say(ended)
+    return ended
 
 
 def _remember_place(folder: RunDir) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import time
 
 import psutil
 
@@ -29,10 +30,14 @@ class Voice:
 
     def __init__(self, run: RunDir) -> None:
         self._log = EventLog(run.events_file)
+        self._number = self._log.last
 
     def say(self, event: Event) -> None:
         """Append one event; what ends or saves a run is also forced to the disk."""
-        self._log.append(encode(event), safe=isinstance(event, Saved | Failed | Finished))
+        self._number += 1
+        told = {"seq": self._number, "tick": time.monotonic()}
+        line = encode(event.model_copy(update=told))
+        self._log.append(line, safe=isinstance(event, Saved | Failed | Finished))
 
     def phase(self, name: PhaseName, done: int | None = None, total: int | None = None) -> None:
         """Say what is being done."""
@@ -41,6 +46,11 @@ class Voice:
     def warn(self, code: str, text: str, hint: str = "") -> None:
         """Say what the user should know."""
         self.say(Warned(code=code, text=text, hint=hint))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the story has its ending."""
+        return self._log.closed
 
     def close(self) -> None:
         """Nothing more will be said."""

@@ -6,6 +6,7 @@ wait for it.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import deque
@@ -26,7 +27,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: FileIO = disk.current.reopen(path)
-        self._end = _whole_lines(self._file)
+        self._end, self.last = _mended(self._file)
         try:
             disk.current.truncate(self._file, self._end)
         except OSError:
@@ -47,6 +48,11 @@ class EventLog:
             self._write()
         except OSError as error:
             self._complain(error)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is written."""
+        return self._file.closed
 
     def close(self) -> None:
         """The last attempt."""
@@ -86,9 +92,30 @@ class EventLog:
                 sys.stderr.flush()
 
 
-def _whole_lines(file: FileIO) -> int:
-    """How many bytes end with a newline."""
-    size = file.seek(0, os.SEEK_END)
+def _mended(file: FileIO) -> tuple[int, int]:
+    """Where the last readable line ends, and its number: a killed engine or a power cut may have
+    left lines behind it that are torn."""
+    end = _line_end(file, file.seek(0, os.SEEK_END))
+    while end:
+        start = _line_end(file, end - 1)
+        file.seek(start)
+        try:
+            number = int(json.loads(file.read(end - start)).get("seq", 0))
+        except (ValueError, AttributeError):
+            end = start
+        else:
+            return end, number or _lines(file, end)
+    return 0, 0
+
+
+def _lines(file: FileIO, end: int) -> int:
+    """Lines before this place: the events of old runs have no numbers."""
+    file.seek(0)
+    return file.read(end).count(b"\n")
+
+
+def _line_end(file: FileIO, size: int) -> int:
+    """Where the last whole line before this place ends."""
     while size:
         start = max(0, size - 65_536)
         file.seek(start)

@@ -29,8 +29,11 @@ class Diverged(RunError):
         )
 
 
-class Stopped(Exception):
-    """The user asked to stop before training had begun."""
+class Stopped(BaseException):
+    """Somebody asked to end while no steps are taken.
+
+    Not an Exception: libraries that try things and go on would swallow it.
+    """
 
 
 def out_of_memory(error: BaseException) -> bool:

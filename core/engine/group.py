@@ -17,11 +17,12 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from core.engine.rewarding import Give
 from core.engine.rollouts import Rollouts
+from core.engine.state import keep, recall
 from core.engine.trainer import Watched
 from core.objectives import GRPO, RLOO
 from core.objectives.rewarded import Grouped
 
-ROLLOUT = "rollout.pt"
+ROLLOUT = "rollout"
 """Answers that further steps will learn from; in a checkpoint between two of those steps."""
 
 
@@ -69,13 +70,12 @@ class Grouping(Watched):
         super()._save_optimizer_and_scheduler(output_dir)
         if self.args.num_iterations > 1:
             waiting = {"step": self._step, "answers": self._buffered_inputs}
-            torch.save(waiting, Path(output_dir) / ROLLOUT)
+            keep(Path(output_dir), ROLLOUT, waiting)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint and self.args.num_iterations > 1:
-            device = self.args.device
-            waiting = torch.load(Path(checkpoint) / ROLLOUT, device, weights_only=True)
+            waiting = recall(Path(checkpoint), ROLLOUT, str(self.args.device))
             self._step, self._buffered_inputs = waiting["step"], waiting["answers"]
 
 

@@ -68,12 +68,15 @@ def length_of(recipe: Recipe, rows: Sequence[Encoded]) -> int:
     return with_room(length, recipe.objective.room, context)
 
 
-def tell_changes(sources: Sequence[Drawn], warn: Warn) -> None:
-    """Say which datasets are no longer what they were when the run was planned."""
+def tell_changes(sources: Sequence[Drawn], warn: Warn) -> dict[str, str]:
+    """Say which datasets are no longer what they were when the run was planned; returns the
+    SHA-256 of each as it is now, by its place below `data`."""
+    found = {source.where: digest_of(Path(source.path)) for source in sources}
     for source in sources:
-        if digest_of(Path(source.path)) != source.digest:
+        if found[source.where] != source.digest:
             text = f"{source.path} has changed since this run was planned."
             warn("data-changed", text, "Start a new run if that was not meant.")
+    return found
 
 
 def _measurable(held: Sequence[AnyEncoded], length: int, most: int, warn: Warn) -> list[AnyEncoded]:

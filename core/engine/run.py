@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,10 +14,10 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 from transformers.utils import logging as library_log
 
-from core import durable, models
+from core import durable, models, resuming, templates
 from core.dataset import Example
 from core.draft import Settings
-from core.engine import score
+from core.engine import origin, score
 from core.engine.arguments import arguments
 from core.engine.beginnings import begin
 from core.engine.chosen_template import stop_at
@@ -59,6 +59,10 @@ class Job:
     resumed: int | None
     story: History
     sources: tuple[Drawn, ...] = ()
+    origin: dict[str, Any] = field(default_factory=dict)
+    """What the run is made of."""
+    doubt: str = ""
+    """As in `core.events.Saved`."""
 
     def progress(self, phase: PhaseName, done: int, total: int) -> None:
         """Tell how far a slow phase is, and look whether the user wants to stop."""
@@ -74,7 +78,9 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     if doubt := durable.try_out(run.root):
         voice.warn("no-sync", doubt, "Keep the run on a disk of this computer if you can.")
     folder = models.resolve(job.recipe.model)
+    _remember_origin(job, folder)
     tokenizer, lesson = read_rows(job, folder)
+    job.origin["template"] = origin.text_sum(str(tokenizer.chat_template))
     voice.phase("loading")
     set_seed(job.recipe.training.seed)
     model = lesson.load(folder, job.settings)
@@ -96,7 +102,8 @@ def train(run: RunDir, voice: Voice, wishes: Wishes, resumed: int | None) -> Fin
     _run_steps(job, trainer)
     watch = trainer.watch
     if watch.stopped:
-        return Finished(step=trainer.state.global_step, stopped=True)
+        system = job.wishes.told_to_end
+        return Finished(step=trainer.state.global_step, stopped=True, interrupted=system)
     last = _take_best(job, trainer)
     try:
         artefact = _save(job, trainer, tokenizer)
@@ -128,15 +135,31 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
     if job.recipe.objective.chats:
-        kept = job.run.root / "chat_template.jinja"
-        prepare_template(tokenizer, job.recipe.data.template, kept)
+        prepare_template(tokenizer, job.recipe.data.template, job.run.template)
     progress = functools.partial(job.progress, "tokenising")
     lesson = lesson_for(job.recipe.objective)(
         job.recipe, job.settings, tokenizer, job.voice.warn, progress
     )
     _take_length(job, lesson.corpus.length)
-    tell_changes(job.sources, job.voice.warn)
     return tokenizer, lesson
+
+
+def _remember_origin(job: Job, folder: Path) -> None:
+    """What this run is made of. Raises RunError when it goes on and would be another training."""
+    found = tell_changes(job.sources, job.voice.warn)
+    job.origin = origin.look(job.recipe, job.settings, found, folder)
+    if job.run.template.is_file():
+        job.origin["template"] = origin.text_sum(templates.read(str(job.run.template)))
+    job.doubt = resuming.doubt(job.recipe, job.settings)
+    if job.resumed is None:
+        return
+    then = durable.read_manifest(job.run.checkpoint(job.resumed))
+    others = origin.compare(then.get("origin", {}), job.origin, job.resumed)
+    if others:
+        job.doubt = f"it went on with other libraries ({', '.join(others)})"
+        text = f"Since step {job.resumed:,} was saved, {', '.join(others)}."
+        job.voice.warn("libraries-changed", text, "Training goes on, but not to the same bits.")
+    job.doubt = job.doubt or then.get("doubt", "")
 
 
 def _take_length(job: Job, length: int) -> None:
@@ -208,6 +231,7 @@ def _make_trainer(
         measure=functools.partial(_measure, job, lesson) if lesson.corpus.heldout else None,
         probe=_prober(job, tokenizer, lesson),
         keep=checks.keep, patience=checks.patience,
+        origin=job.origin, doubt=job.doubt, saved=job.resumed,
         best=remembered(job.run, job.resumed) if job.resumed else Best(),
     )  # fmt: skip
     earlier = job.story.steps[-1] if job.story.steps else None

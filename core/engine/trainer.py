@@ -23,6 +23,7 @@ from core.engine.faults import Diverged
 from core.engine.optimizers import Optimized
 from core.engine.patience import patient
 from core.engine.quiet import Quiet
+from core.engine.state import Keeping
 from core.engine.wishes import Wishes
 from core.events import Evaluated, Paused, Saved
 from core.retention import Retention
@@ -79,6 +80,12 @@ class Watch:
     adaptation: Adaptation = field(default_factory=Adaptation)
     keep: int = 2
     patience: int | None = None
+    origin: dict[str, Any] = field(default_factory=dict)
+    """What the run is made of, for the manifests of its checkpoints."""
+    doubt: str = ""
+    """As in `core.events.Saved`."""
+    saved: int | None = None
+    """The step of the newest checkpoint that this engine has written or gone on from."""
     best: Best = Best()
     stopped: bool = False
     early: bool = False
@@ -89,7 +96,7 @@ class Watch:
         return Retention(self.run, self.keep)
 
 
-class Watched(Optimized):
+class Watched(Keeping, Optimized):
     """Goes in front of one of TRL's trainers: refuses a bad loss, saves durably, obeys the user."""
 
     control: Any
@@ -213,7 +220,7 @@ class Watched(Optimized):
 
     def save_now(self) -> None:
         """Save this step unless it is saved already."""
-        if not self.watch.run.checkpoint(self.state.global_step).exists():
+        if self.watch.saved != self.state.global_step:
             self._save_checkpoint(self.model, None)
 
     @patient
@@ -232,10 +239,11 @@ class Watched(Optimized):
                 )
             size = durable.seal(
                 aside, step=step, best_step=best.step, best_loss=best.cost if best.step else None,
-                waited=best.waited,
+                waited=best.waited, origin=self.watch.origin, doubt=self.watch.doubt,
             )  # fmt: skip
-        path = final.relative_to(self.watch.run.root).as_posix()
-        self.watch.voice.say(Saved(step=step, path=path, bytes=size, best=best.step == step))
+        self.watch.saved, path = step, final.relative_to(self.watch.run.root).as_posix()
+        told = Saved(step=step, path=path, bytes=size, best=best.step == step)
+        self.watch.voice.say(told.model_copy(update={"doubt": self.watch.doubt}))
         self.watch.retention.trust(step)
         self.watch.retention.let_go(best.step)
 

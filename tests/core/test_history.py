@@ -78,6 +78,12 @@ def test_a_resume_forgets_what_its_checkpoint_has_not_seen() -> None:
     assert story.discarded == 4
 
 
+def test_what_two_engines_warn_of_is_one_warning() -> None:
+    note, other = Warned(code="a", text="careful"), Warned(code="a", text="very")
+    story = fold(Started(pid=1), note, Started(pid=2), note, other)
+    assert [warning.text for warning in story.warnings] == ["careful", "very"]
+
+
 def test_a_fresh_start_forgets_all_steps() -> None:
     story = fold(Started(pid=1), *steps(1, 5), Failed(error="x"), Started(pid=2))
     assert (story.steps, story.failure, story.state) == ([], None, "running")
@@ -97,6 +103,13 @@ def test_a_fresh_start_forgets_all_steps() -> None:
          "Stopped at step 3 of 20. Saved at step 3."),
         ([*steps(1, 3), Finished(stopped=True)], False,
          "Stopped at step 3 of 20. Nothing was saved yet."),
+        ([*steps(1, 3), Saved(step=3, path="x", doubt=""), Finished(stopped=True)], False,
+         "Stopped at step 3 of 20. Saved at step 3. Resuming ends with the same bits as a run in"),
+        ([*steps(1, 3), Saved(step=3, path="x", doubt="a GPU adds"), Finished(stopped=True)], False,
+         "Stopped at step 3 of 20. Saved at step 3. Resuming goes on from there, but not to the "
+         "same bits: a GPU adds."),
+        ([*steps(1, 3), saved(3), Finished(stopped=True, interrupted=True)], False,
+         "Interrupted at step 3 of 20. Saved at step 3."),
         ([*steps(1, 3), Failed(error="Out of memory.")], False,
          "Failed at step 3 of 20: Out of memory."),
         ([*steps(1, 3), saved(2)], False, "Interrupted at step 3 of 20. Saved at step 2."),

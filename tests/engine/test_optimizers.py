@@ -17,6 +17,7 @@ from core.adapt.base import Adaptation
 from core.engine.faults import Diverged
 from core.engine.optimizers import MuonAndAdamW
 from core.engine.run import build_trainer, open_job, read_rows
+from core.engine.state import OPTIMIZER, recall
 from core.engine.trace import trace
 from core.engine.trainer import Watch, Watched
 from core.engine.wishes import Wishes
@@ -139,7 +140,7 @@ def test_embeddings_beside_an_adapter_take_their_own_rate(tmp_path: Path, recipe
 
 def saved_states(run: RunDir) -> int:
     """Bytes of the optimizer states in the last checkpoint."""
-    states = torch.load(run.checkpoint(6) / "optimizer.pt", weights_only=True)["state"]
+    states = recall(run.checkpoint(6), OPTIMIZER)["state"]
     return sum(leaf.nbytes for leaf in tree_leaves(states) if torch.is_tensor(leaf))
 
 

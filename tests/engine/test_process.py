@@ -80,7 +80,7 @@ def test_engine_has_no_input_no_secrets_and_holds_its_lock(
                 assert b"hf_secret" not in (proc / "environ").read_bytes()
                 assert b"PYTHONPATH" not in (proc / "environ").read_bytes()
                 assert run.is_running()
-                with pytest.raises(RunError, match="already running"):
+                with pytest.raises(RunError, match=f"process {engine.pid} on .*, since 2"):
                     launch.resume(run)
                 second = subprocess.run(
                     launch.engine_command("run", str(run.root), "0"),
@@ -89,12 +89,13 @@ def test_engine_has_no_input_no_secrets_and_holds_its_lock(
                     check=False,
                 )
                 assert second.returncode == 1
-                assert b"another engine holds this run" in second.stderr
+                assert f"process {engine.pid} on ".encode() in second.stderr
                 os.kill(engine.pid, signal.SIGTERM)
                 stopped = True
     last = list(run.events())[-1]
     assert isinstance(last, Finished)
-    assert last.stopped
+    assert (last.stopped, last.interrupted, engine.wait()) == (True, True, 143)
+    assert run.history().state == "interrupted"
     assert run.newest_valid()[0] == last.step > 0
 
 

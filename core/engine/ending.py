@@ -1,0 +1,36 @@
+"""An engine that is told to end while a library does not listen."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+
+import psutil
+
+from core.engine.emit import Voice
+from core.events import Finished
+
+PATIENCE = 1.2
+"""Seconds in which loading, tokenising or scoring may end by themselves."""
+INTERRUPTED = 143
+"""The exit status of a process that SIGTERM has ended."""
+
+
+def insist(voice: Voice) -> None:
+    """Let this process end within `PATIENCE`, whatever its main thread is doing then.
+
+    Folders that are being written stay under their staging names, which the next engine sweeps.
+    """
+    threading.Thread(target=_end, args=(voice,), daemon=True).start()
+
+
+def _end(voice: Voice) -> None:
+    time.sleep(PATIENCE)
+    if not voice.closed:
+        voice.say(Finished(stopped=True, interrupted=True))
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
+    os._exit(INTERRUPTED)
