@@ -161,12 +161,36 @@ class Saved(_Event):
     best: bool = False
 
 
+class Skipped(_Event):
+    """An optimizer step was left out: the weights stay, because a number was not finite."""
+
+    kind: Literal["skipped"] = "skipped"
+    step: int
+    what: Literal["loss", "gradient"] = "loss"
+    rows: tuple[int | str, ...] = ()
+    """Where the rows stand that were learned from; empty when nobody can tell."""
+
+
+class Reduced(_Event):
+    """Memory ran out: from this step on each batch is computed in `parts`, with one result."""
+
+    kind: Literal["reduced"] = "reduced"
+    step: int
+    parts: int
+    rows: int
+    """Rows computed at once from now on."""
+    recomputed: bool = False
+    """Whether gradient checkpointing was turned on as well."""
+
+
 class Paused(_Event):
     """Training waits at a step, or goes on again."""
 
     kind: Literal["paused"] = "paused"
     step: int
     paused: bool = True
+    reason: str = ""
+    """Why, when nobody asked for it."""
 
 
 class Warned(_Event):
@@ -185,6 +209,8 @@ class Failed(_Event):
     error: str
     hint: str = ""
     detail: str = ""
+    code: str = ""
+    """Of core.causes, for whoever decides what to do next."""
 
 
 class Finished(_Event):
@@ -199,7 +225,7 @@ class Finished(_Event):
 
 Event = (
     Started | Phase | Preflight | Step | Evaluated | Sampled | Scored
-    | Saved | Paused | Warned | Failed | Finished
+    | Saved | Skipped | Reduced | Paused | Warned | Failed | Finished
 )  # fmt: skip
 
 _adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

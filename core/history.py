@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,9 +17,11 @@ from core.events import (
     Phase,
     PhaseName,
     Preflight,
+    Reduced,
     Sampled,
     Saved,
     Scored,
+    Skipped,
     Started,
     Step,
     Warned,
@@ -60,7 +63,7 @@ class Outcome:
             case "running":
                 return f"Training, {where}." if self.step else "Getting ready."
             case "paused":
-                return f"Paused at {where}."
+                return f"Paused at {where}. {self.error}".strip()
             case "finished" if self.early:
                 return f"Finished early at {where}: the held-out loss no longer improved."
             case "finished":
@@ -82,6 +85,10 @@ class History:
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Saved] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    reduced: Reduced | None = None
+    paused: Paused | None = None
+    """The newest pause or its end."""
     phase: Phase | None = None
     preflight: Preflight | None = None
     started: Started | None = None
@@ -114,11 +121,16 @@ class History:
                 self.checkpoints.append(event)
             case Warned():
                 self.warnings.append(event)
+            case Skipped():
+                self.skipped.append(event)
+            case Reduced():
+                self.reduced = event
             case Scored(when="before"):
                 self.before = event
             case Scored():
                 self.after = event
             case Paused():
+                self.paused = event
                 self.state = "paused" if event.paused else "running"
             case Failed():
                 self.failure, self.state = event, "failed"
@@ -134,6 +146,7 @@ class History:
         del self.steps[kept:]
         self.evaluations = [e for e in self.evaluations if e.step <= step]
         self.samples = [s for s in self.samples if s.step <= step]
+        self.skipped = [s for s in self.skipped if s.step <= step]
         self.started, self.failure, self.state = event, None, "running"
 
     @property
@@ -161,9 +174,22 @@ class History:
             self.step,
             self.total,
             self.checkpoints[-1].step if self.checkpoints else None,
-            self.failure.error if self.failure else "",
+            self._trouble(state),
             self.early,
         )
+
+    def _trouble(self, state: State) -> str:
+        if state == "paused" and self.paused:
+            return self.paused.reason
+        return self.failure.error if self.failure else ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Everything the user should know, as sentences, each once."""
+        said = [f"{one.text} {one.hint}".strip() for one in self.warnings]
+        said += [reduced_sentence(self.reduced)] if self.reduced else []
+        said += [skipped_sentence(self.skipped)] if self.skipped else []
+        return list(dict.fromkeys(said))
 
     def seconds_left(self) -> float | None:
         """Time to the last step, from the median pace of the last 50; None before 10 steps."""
@@ -176,6 +202,28 @@ class History:
         if len(paces) < 10:
             return None
         return paces[len(paces) // 2] * (self.total - self.step)
+
+
+def reduced_sentence(found: Reduced) -> str:
+    """That memory ran out, and what came of it."""
+    rows = f"{found.rows:,} row{'s' * (found.rows > 1)}"
+    text = f"Memory ran out at step {found.step:,}. Since then {rows} at a time"
+    text += ", with gradient checkpointing," if found.recomputed else ""
+    return f"{text} are computed: the same rows and the same result, up to rounding."
+
+
+def skipped_sentence(found: Sequence[Skipped]) -> str:
+    """How many steps were left out, which, and where their rows stand."""
+    steps = _listed([one.step for one in found])
+    what = " or ".join(dict.fromkeys(f"the {one.what}" for one in found))
+    rows = _listed([row for one in found for row in one.rows])
+    many = f"{len(found):,} steps were" if len(found) > 1 else "1 step was"
+    text = f"{many} left out, because {what} was not a finite number (step {steps}"
+    return f"{text}; rows {rows})." if rows else f"{text})."
+
+
+def _listed(found: Sequence[object], most: int = 10) -> str:
+    return ", ".join(map(str, found[:most])) + ", ..." * (len(found) > most)
 
 
 def preflight_sentence(found: Preflight) -> str:

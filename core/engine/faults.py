@@ -22,11 +22,11 @@ _DISK = {
 
 
 class Diverged(RunError):
-    """A loss or gradient is not a number; raised before it can reach the weights."""
+    """Training has gone astray, and what was saved before is all that is good."""
 
-    def __init__(self, what: str, step: int, rate: float) -> None:
+    def __init__(self, what: str, step: int, rate: float, reason: str = "") -> None:
         super().__init__(
-            f"The {what} is not a finite number at step {step:,}: training has diverged.",
+            reason or f"The {what} is not a finite number at step {step:,}: training has diverged.",
             hint=f"Lower the learning rate (it was {show_number(rate)}), lengthen the warm-up, or "
             "look for broken rows. The weights up to the last checkpoint are sound.",
         )
