@@ -15,7 +15,7 @@ from core.engine.faults import Diverged
 from core.engine.guard import LASTING, Guard
 from core.engine.ppo.trainer import Learner
 from core.engine.quiet import Quiet
-from core.events import Event, Paused, Skipped
+from core.events import Event, Paused, Skipped, Started
 from core.history import History
 from core.recipe import Recipe, parse
 from core.rundir import RunDir
@@ -92,6 +92,7 @@ def test_one_bad_micro_batch_spoils_one_step_only(
     )
 
 
+@pytest.mark.slow
 def test_bad_gradients_are_left_out_too_and_the_schedule_goes_on(
     tmp_path: Path, short: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ def test_three_in_a_row_pause_and_the_user_decides(
     assert again.skipped == [], "they were taken after all"
 
 
+@pytest.mark.slow
 def test_divergence_pauses(tmp_path: Path, short: Recipe) -> None:
     """A learning rate of nearly 1 for all weights, without warm-up."""
     wild = short.edit("adaptation", {"kind": "full"}).edit("checks.save_every", 5)
@@ -160,6 +162,7 @@ def test_divergence_pauses(tmp_path: Path, short: Recipe) -> None:
     assert run.history().outcome().state == "interrupted"
 
 
+@pytest.mark.slow
 def test_the_policy_of_ppo_steps_over_a_bad_number(
     tmp_path: Path, tickets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +211,5 @@ def test_a_rise_counts_only_when_it_lasts() -> None:
 
 def test_what_was_left_out_before_a_resume_is_forgotten_with_its_steps() -> None:
     story = History(skipped=[Skipped(step=3), Skipped(step=9)])
-    from core.events import Started
-
     story.apply(Started(pid=1, resumed=5))
     assert [left.step for left in story.skipped] == [3]
