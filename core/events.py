@@ -193,6 +193,21 @@ class Paused(_Event):
     """Why, when nobody asked for it."""
 
 
+class Silent(_Event):
+    """Said by whoever follows a run, and never written down: nothing was heard for so long."""
+
+    kind: Literal["silent"] = "silent"
+    phase: PhaseName
+    seconds: float
+
+
+class Slept(_Event):
+    """Said by whoever follows a run, and never written down: the computer slept for so long."""
+
+    kind: Literal["slept"] = "slept"
+    seconds: float
+
+
 class Warned(_Event):
     """Something the user should know that does not end the run."""
 
@@ -225,7 +240,7 @@ class Finished(_Event):
 
 Event = (
     Started | Phase | Preflight | Step | Evaluated | Sampled | Scored
-    | Saved | Skipped | Reduced | Paused | Warned | Failed | Finished
+    | Saved | Skipped | Reduced | Paused | Silent | Slept | Warned | Failed | Finished
 )  # fmt: skip
 
 _adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -21,7 +21,9 @@ from core.events import (
     Sampled,
     Saved,
     Scored,
+    Silent,
     Skipped,
+    Slept,
     Started,
     Step,
     Warned,
@@ -85,6 +87,10 @@ class History:
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Saved] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    silent: Silent | None = None
+    """Nothing was heard since then."""
+    slept: float = 0.0
+    """Seconds that the computer slept while this run was followed."""
     skipped: list[Skipped] = field(default_factory=list)
     reduced: Reduced | None = None
     paused: Paused | None = None
@@ -103,9 +109,12 @@ class History:
 
     def apply(self, event: Event) -> None:
         """Fold one event in. The order of events is the order of the file."""
+        self.silent = event if isinstance(event, Silent) else None
         match event:
             case Started():
                 self._start(event)
+            case Slept():
+                self.slept += event.seconds
             case Phase():
                 self.phase, self.state = event, "running"
             case Preflight():
@@ -187,6 +196,7 @@ class History:
     def notes(self) -> list[str]:
         """Everything the user should know, as sentences, each once."""
         said = [f"{one.text} {one.hint}".strip() for one in self.warnings]
+        said += [slept_sentence(self.slept)] if self.slept else []
         said += [reduced_sentence(self.reduced)] if self.reduced else []
         said += [skipped_sentence(self.skipped)] if self.skipped else []
         return list(dict.fromkeys(said))
@@ -220,6 +230,17 @@ def skipped_sentence(found: Sequence[Skipped]) -> str:
     many = f"{len(found):,} steps were" if len(found) > 1 else "1 step was"
     text = f"{many} left out, because {what} was not a finite number (step {steps}"
     return f"{text}; rows {rows})." if rows else f"{text})."
+
+
+def silent_sentence(found: Silent) -> str:
+    """That nothing is heard, and that this need not mean anything."""
+    told = f"{PHASES[found.phase]}: nothing was heard for {show_duration(found.seconds)}."
+    return f"{told} The process is alive; wait, or end it."
+
+
+def slept_sentence(seconds: float) -> str:
+    """That the computer slept, and the run with it."""
+    return f"The computer slept for {show_duration(seconds)}; the run went on afterwards."
 
 
 def _listed(found: Sequence[object], most: int = 10) -> str:

@@ -22,7 +22,7 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value sizing child
 errors
-metrics numbers events places yamls
+metrics numbers events places yamls causes awake
 machine weights hub_wire templates
 model_files durable
 models formats
@@ -32,7 +32,7 @@ recipe catalog
 reading findings jsonl
 copies hub_spec
 recognise
-dataset tokens history
+dataset tokens history pulse
 mixing
 doctor
 checkup

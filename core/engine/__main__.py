@@ -1,4 +1,4 @@
-"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
+"""`python -I -m core.engine run RUN SERIAL [WHY]` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
 `write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts,
 `merge REQUEST REPLY` puts an adapter into its model.
@@ -21,8 +21,9 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from core.awake import awake
 from core.engine.emit import Voice, versions
-from core.engine.faults import Stopped, explain
+from core.engine.faults import Stopped, cause_of, explain
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
 from core.errors import CoreError
@@ -41,8 +42,8 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
-        case ["run", root, serial]:
-            return run(RunDir.open(Path(root)), int(serial))
+        case ["run", root, serial, *because]:
+            return run(RunDir.open(Path(root)), int(serial), *because)
         case ["preview", recipe, reply, rows]:
             return preview(Path(recipe), Path(reply), int(rows))
         case ["trace", request, reply]:
@@ -59,23 +60,32 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def run(folder: RunDir, serial: int) -> int:
-    """Train under the run's lock; whatever goes wrong becomes the run's last event."""
+def run(folder: RunDir, serial: int, because: str = "") -> int:
+    """Train under the run's lock; whatever goes wrong becomes the run's last event.
+
+    `because` says why the run was taken up again when nobody asked for it.
+    """
     try:
-        with folder.lock().acquire(timeout=LOCK_PATIENCE):
-            return _locked(folder, serial)
+        with folder.lock().acquire(timeout=LOCK_PATIENCE), folder.crash_file.open("w") as crash:
+            faulthandler.enable(crash)
+            try:
+                return _locked(folder, serial, because)
+            finally:
+                faulthandler.enable()  # the file is closed
     except Timeout:
         print("another engine holds this run", file=sys.stderr)
         return 1
 
 
-def _locked(folder: RunDir, serial: int) -> int:
+def _locked(folder: RunDir, serial: int, because: str) -> int:
     wishes, voice = Wishes(folder, serial), Voice(folder)
     resumed: int | None = None
     try:
         resumed, faults = folder.newest_valid()
         voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
-        wishes.listen()
+        if because:
+            voice.warn("taken-up-again", because)
+        wishes.listen(lambda: voice.say(Finished(step=resumed or 0, stopped=True)))
         for fault in faults:
             voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
         _remember_place(folder)
@@ -86,17 +96,17 @@ def _locked(folder: RunDir, serial: int) -> int:
         voice.phase("importing")
         from core.engine.run import train
 
-        voice.say(train(folder, voice, wishes, resumed))
+        with awake("A model is being trained."):
+            voice.say(train(folder, voice, wishes, resumed))
     except Stopped:
         voice.say(Finished(step=resumed or 0, stopped=True))
     except BaseException as error:  # noqa: BLE001 - the boundary: the story needs its ending
         traceback.print_exc()
-        sentence, hint = explain(error)
-        voice.say(
-            Failed(error=sentence, hint=hint, detail=f"{type(error).__name__}: {error}"[:2000])
-        )
+        cause, detail = cause_of(error), f"{type(error).__name__}: {error}"[:2000]
+        voice.say(Failed(error=cause.text, hint=cause.hint, detail=detail, code=cause.code))
         return 1
     finally:
+        wishes.closed.set()
         voice.close()
     return 0
 
@@ -176,7 +186,7 @@ def merge(request: Path, reply: Path) -> int:
 def _answer(reply: Path, ask: Callable[[], Value]) -> int:
     try:
         said, code = ask().model_dump_json(), 0
-    except Exception as error:  # noqa: BLE001 - the boundary: the asker gets a sentence
+    except BaseException as error:  # noqa: BLE001 - the boundary: some libraries panic past Exception
         if not isinstance(error, CoreError):
             traceback.print_exc()
         sentence, hint = explain(error)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 
+from core import causes
+from core.causes import Cause
 from core.errors import CoreError, RunError
 from core.numbers import show_number
 
-_MEMORY_HINT = (
-    "Halve training.micro_batch and double training.accumulation: the result is the same. Then "
-    "shorten training.max_length, or choose QLoRA."
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
 )
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 """The words of CUDA, of torch's allocator on Linux and on Windows, and of C++."""
 _DISK = {
     errno.ENOSPC: ("The disk is full.", "Free some space, then resume: nothing saved was harmed."),
@@ -49,12 +53,20 @@ def _first_line(error: BaseException) -> str:
 
 def explain(error: BaseException) -> tuple[str, str]:
     """One sentence about what happened, and one about what to do."""
+    cause = cause_of(error)
+    return cause.text, cause.hint
+
+
+def cause_of(error: BaseException) -> Cause:
+    """What happened, under a name that never changes."""
+    kind, text = type(error).__name__, _first_line(error)
     if isinstance(error, CoreError):
-        return str(error), error.hint
-    text = _first_line(error)
-    if out_of_memory(error):
-        where = "GPU" if "CUDA" in str(error) else "computer"
-        return f"The {where} ran out of memory.", _MEMORY_HINT
+        return Cause(code=kind.lower(), text=str(error), hint=error.hint)
     if isinstance(error, OSError) and error.errno in _DISK:
-        return _DISK[error.errno]
-    return f"{type(error).__name__}: {text}"[:500], "The whole story is in engine.log of the run."
+        sentence, hint = _DISK[error.errno]
+        return Cause(code=f"disk-{errno.errorcode[error.errno].lower()}", text=sentence, hint=hint)
+    known = causes.said(f"{kind}: {text}")
+    if known is None and out_of_memory(error):
+        known = causes.said("MemoryError")
+    story = "The whole story is in engine.log of the run."
+    return known or Cause(code="unforeseen", text=f"{kind}: {text}"[:500], hint=story)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from trl import DPOTrainer, KTOTrainer
+from trl import DPOTrainer
 
 from core.engine import score
 from core.engine.quiet import Quiet
@@ -172,28 +172,13 @@ def test_one_row_at_a_time_is_recomputed_and_then_the_end(
     assert run.newest_valid()[0] == 1
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("training.on_out_of_memory", "stop"),
-        ("objective", {"kind": "kto"}),
-    ],
-)
 @pytest.mark.slow
-def test_what_must_not_be_parted_ends(
-    tmp_path: Path, short: Recipe, monkeypatch: pytest.MonkeyPatch, change: tuple[str, Any]
+def test_who_wants_a_run_to_stop_is_obeyed(
+    tmp_path: Path, short: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = short.edit(*change)
-    if recipe.objective.kind == "kto":
-        recipe = recipe.edit("data.path", "sample:preferences.jsonl")
-    kind = KTOTrainer if recipe.objective.kind == "kto" else Quiet
-
-    def full(self: Any, *given: Any, **named: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    monkeypatch.setattr(kind, "compute_loss", full)
+    Small(monkeypatch, Quiet, rows=2, step=1)
     with pytest.raises(torch.OutOfMemoryError):
-        go(create(tmp_path / "run", recipe))
+        go(create(tmp_path / "run", short.edit("training.on_out_of_memory", "stop")))
 
 
 def test_the_plan_says_what_will_be_done(recipe: Recipe) -> None:
