@@ -309,6 +309,13 @@ class Training(Value):
         description="Recompute activations instead of keeping them: about 40 % less memory, about "
         "25 % slower. Auto turns it on only when the memory needs it.",
     )
+    on_out_of_memory: Literal["recover", "stop"] = Field(
+        "recover",
+        title="When memory runs out",
+        description="recover takes the step again with half as many rows at once and goes on so: "
+        "the same rows, the same result up to rounding. stop ends the run.",
+        json_schema_extra=EXPERT,
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", title="Device", description="Where to train. Auto takes the GPU when there is one."
     )

@@ -54,7 +54,7 @@ def result_document(run: RunDir, story: History, outcome: Outcome) -> dict[str, 
         "seconds": round(story.steps[-1].seconds, 1) if story.steps else 0.0,
         "artefact": str(run.root / story.artefact) if story.artefact else None,
         "text": str(outcome),
-        "warnings": [warning.text for warning in story.warnings],
+        "warnings": story.notes,
     }
 
 

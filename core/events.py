@@ -181,6 +181,28 @@ class Saved(_Event):
     it ends with the same bits, None when nobody looked."""
 
 
+class Skipped(_Event):
+    """An optimizer step was left out: the weights stay, because a number was not finite."""
+
+    kind: Literal["skipped"] = "skipped"
+    step: int
+    what: Literal["loss", "gradient"] = "loss"
+    rows: tuple[int | str, ...] = ()
+    """Where the rows stand that were learned from; empty when nobody can tell."""
+
+
+class Reduced(_Event):
+    """Memory ran out: from this step on each batch is computed in `parts`, with one result."""
+
+    kind: Literal["reduced"] = "reduced"
+    step: int
+    parts: int
+    rows: int
+    """Rows computed at once from now on."""
+    recomputed: bool = False
+    """Whether gradient checkpointing was turned on as well."""
+
+
 class Paused(_Event):
     """Training waits at a step, or goes on again."""
 
@@ -188,8 +210,25 @@ class Paused(_Event):
     step: int
     paused: bool = True
     reason: str = ""
-    """Why training waits by itself; it goes on by itself when that has ended."""
+    """Why, when nobody asked for it."""
     hint: str = ""
+    passing: bool = False
+    """Whether training goes on by itself when the reason has gone."""
+
+
+class Silent(_Event):
+    """Said by whoever follows a run, and never written down: nothing was heard for so long."""
+
+    kind: Literal["silent"] = "silent"
+    phase: PhaseName
+    seconds: float
+
+
+class Slept(_Event):
+    """Said by whoever follows a run, and never written down: the computer slept for so long."""
+
+    kind: Literal["slept"] = "slept"
+    seconds: float
 
 
 class Warned(_Event):
@@ -208,6 +247,8 @@ class Failed(_Event):
     error: str
     hint: str = ""
     detail: str = ""
+    code: str = ""
+    """Of core.causes, for whoever decides what to do next."""
 
 
 class Finished(_Event):
@@ -224,7 +265,7 @@ class Finished(_Event):
 
 Event = (
     Started | Phase | Preflight | Step | Evaluated | Sampled | Scored
-    | Saved | Paused | Warned | Failed | Finished
+    | Saved | Skipped | Reduced | Paused | Silent | Slept | Warned | Failed | Finished
 )  # fmt: skip
 
 _adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,9 +17,13 @@ from core.events import (
     Phase,
     PhaseName,
     Preflight,
+    Reduced,
     Sampled,
     Saved,
     Scored,
+    Silent,
+    Skipped,
+    Slept,
     Started,
     Step,
     Warned,
@@ -66,7 +71,7 @@ class Outcome:
             case "running":
                 return f"Training, {where}." if self.step else "Getting ready."
             case "paused":
-                return f"Paused at {where}: {self.error}" if self.error else f"Paused at {where}."
+                return f"Paused at {where}. {self.error}".strip()
             case "finished" if self.early:
                 return f"Finished early at {where}: the held-out loss no longer improved."
             case "finished":
@@ -89,6 +94,14 @@ class History:
     samples: list[Sampled] = field(default_factory=list)
     checkpoints: list[Saved] = field(default_factory=list)
     warnings: list[Warned] = field(default_factory=list)
+    silent: Silent | None = None
+    """Nothing was heard since then."""
+    slept: float = 0.0
+    """Seconds that the computer slept while this run was followed."""
+    skipped: list[Skipped] = field(default_factory=list)
+    reduced: Reduced | None = None
+    paused: Paused | None = None
+    """The newest pause or its end."""
     phase: Phase | None = None
     preflight: Preflight | None = None
     started: Started | None = None
@@ -98,16 +111,17 @@ class History:
     state: State = "waiting"
     early: bool = False
     artefact: str = ""
-    obstacle: str = ""
-    """Why the run is paused without having been asked to."""
     discarded: int = 0
     """How many steps were taken back because a resume continued from an older checkpoint."""
 
     def apply(self, event: Event) -> None:
         """Fold one event in. The order of events is the order of the file."""
+        self.silent = event if isinstance(event, Silent) else None
         match event:
             case Started():
                 self._start(event)
+            case Slept():
+                self.slept += event.seconds
             case Phase():
                 self.phase, self.state = event, "running"
             case Preflight():
@@ -122,13 +136,17 @@ class History:
                 self.checkpoints.append(event)
             case Warned():
                 self._warn(event)
+            case Skipped():
+                self.skipped.append(event)
+            case Reduced():
+                self.reduced = event
             case Scored(when="before"):
                 self.before = event
             case Scored():
                 self.after = event
             case Paused():
+                self.paused = event
                 self.state = "paused" if event.paused else "running"
-                self.obstacle = f"{event.reason} {event.hint}".strip() if event.paused else ""
             case Failed():
                 self.failure, self.state = event, "failed"
             case Finished():
@@ -152,8 +170,8 @@ class History:
         self.samples = [s for s in self.samples if s.step <= step]
         self.checkpoints = [c for c in self.checkpoints if c.step <= step]
         self.after = None
+        self.skipped = [s for s in self.skipped if s.step <= step]
         self.started, self.failure, self.state = event, None, "running"
-        self.obstacle = ""
 
     def _warn(self, event: Warned) -> None:
         """An engine that goes on finds again what the one before it found."""
@@ -187,10 +205,24 @@ class History:
             self.step,
             self.total,
             saved.step if saved else None,
-            self.failure.error if self.failure else self.obstacle,
+            self._trouble(state),
             self.early,
             saved.doubt if saved else None,
         )
+
+    def _trouble(self, state: State) -> str:
+        if state == "paused" and self.paused:
+            return f"{self.paused.reason} {self.paused.hint}".strip()
+        return self.failure.error if self.failure else ""
+
+    @property
+    def notes(self) -> list[str]:
+        """Everything the user should know, as sentences, each once."""
+        said = [f"{one.text} {one.hint}".strip() for one in self.warnings]
+        said += [slept_sentence(self.slept)] if self.slept else []
+        said += [reduced_sentence(self.reduced)] if self.reduced else []
+        said += [skipped_sentence(self.skipped)] if self.skipped else []
+        return list(dict.fromkeys(said))
 
     def seconds_left(self) -> float | None:
         """Time to the last step, from the median pace of the last 50; None before 10 steps."""
@@ -213,6 +245,39 @@ def resuming(doubt: str | None) -> str:
         case "":
             return " Resuming ends with the same bits as a run in one go."
     return f" Resuming goes on from there, but not to the same bits: {doubt}."
+
+
+def reduced_sentence(found: Reduced) -> str:
+    """That memory ran out, and what came of it."""
+    rows = f"{found.rows:,} row{'s' * (found.rows > 1)}"
+    text = f"Memory ran out at step {found.step:,}. Since then {rows} at a time"
+    text += ", with gradient checkpointing," if found.recomputed else ""
+    return f"{text} are computed: the same rows and the same result, up to rounding."
+
+
+def skipped_sentence(found: Sequence[Skipped]) -> str:
+    """How many steps were left out, which, and where their rows stand."""
+    steps = _listed([one.step for one in found])
+    what = " or ".join(dict.fromkeys(f"the {one.what}" for one in found))
+    rows = _listed([row for one in found for row in one.rows])
+    many = f"{len(found):,} steps were" if len(found) > 1 else "1 step was"
+    text = f"{many} left out, because {what} was not a finite number (step {steps}"
+    return f"{text}; rows {rows})." if rows else f"{text})."
+
+
+def silent_sentence(found: Silent) -> str:
+    """That nothing is heard, and that this need not mean anything."""
+    told = f"{PHASES[found.phase]}: nothing was heard for {show_duration(found.seconds)}."
+    return f"{told} The process is alive; wait, or end it."
+
+
+def slept_sentence(seconds: float) -> str:
+    """That the computer slept, and the run with it."""
+    return f"The computer slept for {show_duration(seconds)}; the run went on afterwards."
+
+
+def _listed(found: Sequence[object], most: int = 10) -> str:
+    return ", ".join(map(str, found[:most])) + ", ..." * (len(found) > most)
 
 
 def preflight_sentence(found: Preflight) -> str:

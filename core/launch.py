@@ -11,8 +11,9 @@ from typing import BinaryIO
 
 import psutil
 
-from core import answering, asking
+from core import answering, asking, causes
 from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
+from core.causes import Cause
 from core.errors import DiskError, RecipeError, RunError
 from core.events import Event, Failed, Finished, decode
 from core.machine import disk_free
@@ -22,6 +23,7 @@ from core.memory.traced import Request, Traced
 from core.merging import Merge, Merged
 from core.numbers import show_bytes
 from core.plan import Plan
+from core.pulse import Pulse
 from core.recipe import AnyAdaptation, Recipe
 from core.room import disk_error
 from core.rundir import RunDir
@@ -36,11 +38,12 @@ READ_AT_ONCE = 1 << 20
 class Engine:
     """A running engine process. Leaving the `with` block by an error stops it."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(self, run: RunDir, because: str = "") -> None:
         self.run = run
+        self._kills = causes.memory_kills()
         with _log_of(run) as log:
             self._process = subprocess.Popen(
-                engine_command("run", str(run.root), str(run.control().serial)),
+                engine_command("run", str(run.root), str(run.control().serial), because),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -61,6 +64,11 @@ class Engine:
     def wait(self) -> int:
         """Wait for the end; returns the exit status."""
         return self._process.wait()
+
+    def cause(self) -> Cause:
+        """Why the process is gone without a last word."""
+        ran_out = causes.memory_kills() > self._kills
+        return causes.of_end(self._process.poll(), last_lines(self.run), ran_out=ran_out)
 
     def stop(self, grace: float = 60.0) -> None:
         """Ask to save and end, insist after `grace` seconds, then end the whole process tree."""
@@ -128,8 +136,11 @@ def start(root: Path, recipe: Recipe, plan: Plan) -> Engine:
     return Engine(RunDir.create(root, recipe, plan.model_dump_json(indent=1)))
 
 
-def resume(run: RunDir) -> Engine:
-    """Start a new engine on an interrupted or stopped run. Raises RunError."""
+def resume(run: RunDir, because: str = "") -> Engine:
+    """Start a new engine on an interrupted or stopped run. Raises RunError.
+
+    `because` is told by the run, where nobody asked for it.
+    """
     if run.is_running():
         raise run.held()
     if run.history().state == "finished":
@@ -137,20 +148,24 @@ def resume(run: RunDir) -> Engine:
             f"{run.root.name} is already finished; there is nothing to resume.",
             hint="Start a new run with more epochs.",
         )
-    return Engine(run)
+    return Engine(run, because)
 
 
 def follow(
     run: RunDir,
     alive: Callable[[], bool],
     *,
+    cause: Callable[[], Cause] | None = None,
     detach: Callable[[], bool] = lambda: False,
     poll: float = 0.1,
 ) -> Iterator[list[Event]]:
     """Yield batches of events, past then new, until the engine is gone or `detach` says so.
 
-    An engine that died in mid-sentence yields a closing Failed that is not in the file.
+    An engine that died in mid-sentence yields a closing Failed that is not in the file, with its
+    `cause` if whoever asks started it; one that is silent for long yields Silent, and a computer
+    that slept Slept.
     """
+    pulse = Pulse()
     with run.events_file.open("rb") as file:
         tail, last, running, more = b"", None, True, False
         while (running or more) and not detach():
@@ -159,23 +174,37 @@ def follow(
             *lines, tail = (tail + found).split(b"\n")
             batch = [event for line in lines if line and (event := decode(line))]
             last = batch[-1] if batch else last
+            for event in batch:
+                pulse.heard(event)
+            if (sign := pulse.look()) and running:
+                batch.append(sign)
             more = len(found) == READ_AT_ONCE
             if not (running or more or isinstance(last, Finished | Failed)):
-                batch.append(_died(run))
+                batch.append(_died(run, cause() if cause else _guess(run)))
             if batch:
                 yield batch
             if running and not more:
                 time.sleep(poll)
 
 
-def _died(run: RunDir) -> Failed:
+def _guess(run: RunDir) -> Cause:
+    return causes.of_end(None, last_lines(run), ran_out=False)
+
+
+def _died(run: RunDir, cause: Cause) -> Failed:
     if run.is_running():  # two asked at the same moment, and the other one was first
         return Failed(error=str(run.held()), hint=run.held().hint)
     step, _ = run.newest_valid()
-    hint = f"Resume continues from step {step:,}." if step else "Start again; nothing was saved."
-    return Failed(
-        error="The training process ended unexpectedly.", hint=hint, detail=last_lines(run)
-    )
+    way = f"Resume continues from step {step:,}." if step else "Start again; nothing was saved."
+    detail = "\n".join(filter(None, (_crash(run), last_lines(run))))
+    return Failed(error=cause.text, hint=f"{cause.hint} {way}", detail=detail, code=cause.code)
+
+
+def _crash(run: RunDir) -> str:
+    try:
+        return run.crash_file.read_text(encoding="utf-8", errors="replace")[:4_000].strip()
+    except OSError:
+        return ""
 
 
 def last_lines(run: RunDir, count: int = 12) -> str:

@@ -76,6 +76,11 @@ class RunDir:
         return self.root / "engine.log"
 
     @property
+    def crash_file(self) -> Path:
+        """Where the engine was when a library crashed; empty otherwise."""
+        return self.root / "crash.txt"
+
+    @property
     def control_file(self) -> Path:
         """What the user wants now."""
         return self.root / "control"

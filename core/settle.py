@@ -120,10 +120,26 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
     settings = fixed.model_copy(update={"checkpointing": checkpointing})
+    decisions.append(_on_out_of_memory(recipe))
     if facts.data is not None:
         settings = with_steps(recipe, settings, count_steps(recipe, facts, settings))
         decisions += told_steps(recipe, facts, settings)
     return settings, decisions
+
+
+def recovers(recipe: Recipe) -> bool:
+    """Whether a step that ran out of memory is taken again with fewer rows at once."""
+    return recipe.training.on_out_of_memory == "recover" and recipe.objective.divisible
+
+
+def _on_out_of_memory(recipe: Recipe) -> Decision:
+    if recovers(recipe):
+        because = "half as many rows at once give the same result up to rounding"
+        return Decision(name="When memory runs out", value="recover", because=because)
+    because = "the recipe says so"
+    if recipe.training.on_out_of_memory != "stop":
+        because = "smaller batches would change the result, since rows of a batch belong together"
+    return Decision(name="When memory runs out", value="stop", because=because)
 
 
 def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,31 @@ from tqdm import tqdm
 
 from core import hub, launch
 from core.answering import Answers, Request
+from core.causes import ATTEMPTS, Cause, restarts
 from core.errors import HubError
-from core.events import Evaluated, Event, Paused, Phase, Preflight, Step, Warned
-from core.history import PHASES, History, Outcome, preflight_sentence
+from core.events import (
+    Evaluated,
+    Event,
+    Paused,
+    Phase,
+    Preflight,
+    Reduced,
+    Silent,
+    Skipped,
+    Slept,
+    Step,
+    Warned,
+)
+from core.history import (
+    PHASES,
+    History,
+    Outcome,
+    preflight_sentence,
+    reduced_sentence,
+    silent_sentence,
+    skipped_sentence,
+    slept_sentence,
+)
 from core.hub import Fetch
 from core.hub_spec import HubSpec
 from core.launch import Engine
@@ -25,15 +49,26 @@ from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
 from core.terminal import Terminal
 
+PAUSE = 5.0
+"""Seconds before a lost engine is followed by another: a driver takes a while to come back."""
 
-def watch(run: RunDir, alive: Callable[[], bool], terminal: Terminal) -> History:
+
+def watch(
+    run: RunDir,
+    alive: Callable[[], bool],
+    terminal: Terminal,
+    *,
+    cause: Callable[[], Cause] | None = None,
+    heard: Callable[[Event], None] = lambda event: None,
+) -> History:
     """Show a run until its engine is gone; returns the whole story."""
     story = History()
     with _bar(unit="step") as bar:
-        for batch in launch.follow(run, alive):
+        for batch in launch.follow(run, alive, cause=cause):
             for event in batch:
                 _tell(event, story, terminal, bar)
                 story.apply(event)
+                heard(event)
             _move(bar, story)
     return story
 
@@ -94,7 +129,16 @@ def _line(event: Event, story: History) -> str:
             where = f"{event.step:,} of {story.total:,}" if story.total else f"{event.step:,}"
             return f"  step {where}: {_found(event)}{best}"
         case Paused(paused=True) if event.reason:
-            return f"Paused: {event.reason} {event.hint} Training then goes on by itself."
+            on = " Training then goes on by itself." if event.passing else ""
+            return f"Paused at step {event.step:,}. {event.reason} {event.hint}".strip() + on
+        case Skipped():
+            return f"note: {skipped_sentence([event])}"
+        case Reduced():
+            return f"note: {reduced_sentence(event)}"
+        case Silent():
+            return f"note: {silent_sentence(event)}"
+        case Slept():
+            return f"note: {slept_sentence(event.seconds)}"
         case Warned():
             return f"note: {event.text}" + (f" {event.hint}" if event.hint else "")
     return ""
@@ -126,10 +170,38 @@ def _postfix(step: Step, left: float | None) -> str:
 
 
 def watch_engine(engine: Engine, terminal: Terminal) -> tuple[History, Outcome]:
-    """Watch an engine that this process started: Ctrl-C once saves and stops, twice ends it now."""
-    with engine, stopping_gently(engine.run, terminal):
+    """Watch an engine that this process started: Ctrl-C once saves and stops, twice ends it now.
+
+    An engine that was lost for a reason that may pass is followed by another one.
+    """
+    for tried in itertools.count():
+        story, outcome = _watch_once(engine, terminal)
+        code = story.failure.code if story.failure and outcome.state == "failed" else ""
+        if not restarts(code, tried):
+            return story, outcome
+        because = f"{outcome.error} Taken up again by itself, attempt {tried + 1} of {ATTEMPTS}."
+        terminal.note(because)
+        time.sleep(PAUSE)
+        engine = launch.resume(engine.run, because)
+    raise AssertionError("attempts end")
+
+
+def _must_be_decided(event: Event) -> bool:
+    return isinstance(event, Paused) and event.paused and bool(event.reason) and not event.passing
+
+
+def _watch_once(engine: Engine, terminal: Terminal) -> tuple[History, Outcome]:
+    run, unattended = engine.run, not sys.stdin.isatty()
+
+    def decide(event: Event) -> None:
+        """Where nobody can be asked, a run that went astray ends with its last good checkpoint."""
+        if unattended and _must_be_decided(event):
+            terminal.note("Nobody is there to decide: it ends here.")
+            run.ask("stop")
+
+    with engine, stopping_gently(run, terminal):
         try:
-            story = watch(engine.run, engine.alive, terminal)
+            story = watch(run, engine.alive, terminal, cause=engine.cause, heard=decide)
         except KeyboardInterrupt:
             terminal.note("Ending now.")
             engine.stop(grace=0.0)

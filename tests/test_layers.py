@@ -22,7 +22,7 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value sizing child disk manifest
 errors
-metrics numbers events places yamls
+metrics numbers events places yamls causes awake
 machine weights hub_wire templates
 screening
 model_files durable
@@ -35,7 +35,7 @@ reading findings jsonl
 copies hub_spec
 recognise
 dataset tokens thinning
-history
+history pulse
 mixing
 doctor
 checkup

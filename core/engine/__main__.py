@@ -1,4 +1,4 @@
-"""`python -I -m core.engine run RUN SERIAL` trains; `preview RECIPE REPLY ROWS` shows tokens;
+"""`python -I -m core.engine run RUN SERIAL [WHY]` trains; `preview RECIPE REPLY ROWS` shows tokens;
 `trace REQUEST REPLY` tells the memory of a step; `measure REQUEST REPLY` really takes a few;
 `write REQUEST REPLY` lets a model write, `answers REQUEST REPLY` lets models answer prompts,
 `merge REQUEST REPLY` puts an adapter into its model, `convert REQUEST REPLY` writes a pickle anew.
@@ -20,10 +20,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from core.awake import awake
 from core.engine.confine import confine
 from core.engine.emit import Voice, versions
 from core.engine.ending import INTERRUPTED, insist
-from core.engine.faults import Stopped, explain
+from core.engine.faults import Stopped, cause_of, explain
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
 from core.errors import CoreError, RunError
@@ -43,8 +44,8 @@ def main(arguments: list[str]) -> int:
     confine()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
-        case ["run", root, serial]:
-            return run(RunDir.open(Path(root)), int(serial))
+        case ["run", root, serial, *because]:
+            return run(RunDir.open(Path(root)), int(serial), *because)
         case ["preview", recipe, reply, rows]:
             return preview(Path(recipe), Path(reply), int(rows))
         case ["trace", request, reply]:
@@ -63,11 +64,18 @@ def main(arguments: list[str]) -> int:
     return 2
 
 
-def run(folder: RunDir, serial: int) -> int:
-    """Train under the run's lock; whatever goes wrong becomes the run's last event."""
+def run(folder: RunDir, serial: int, because: str = "") -> int:
+    """Train under the run's lock; whatever goes wrong becomes the run's last event.
+
+    `because` says why the run was taken up again when nobody asked for it.
+    """
     try:
-        with folder.hold(LOCK_PATIENCE):
-            return _locked(folder, serial)
+        with folder.hold(LOCK_PATIENCE), folder.crash_file.open("w") as crash:
+            faulthandler.enable(crash)
+            try:
+                return _locked(folder, serial, because)
+            finally:
+                faulthandler.enable()  # the file is closed
     except RunError as refused:
         print(f"{refused} {refused.hint}", file=sys.stderr)
         return 1
@@ -76,14 +84,14 @@ def run(folder: RunDir, serial: int) -> int:
         return 1
 
 
-def _locked(folder: RunDir, serial: int) -> int:
+def _locked(folder: RunDir, serial: int, because: str) -> int:
     wishes, voice = Wishes(folder, serial), Voice(folder)
     try:
-        wishes.listen(lambda: insist(voice))
+        wishes.listen(lambda interrupted: insist(voice, interrupted=interrupted))
         if folder.history().state == "finished":
             print("already finished: there is nothing to train", file=sys.stderr)
             return 0
-        return INTERRUPTED if _train(folder, voice, wishes).interrupted else 0
+        return INTERRUPTED if _train(folder, voice, wishes, because).interrupted else 0
     except Stopped:
         system = wishes.told_to_end
         step = folder.history().outcome().saved or 0
@@ -92,18 +100,20 @@ def _locked(folder: RunDir, serial: int) -> int:
     except BaseException as error:  # noqa: BLE001 - the boundary: the story needs its ending
         with suppress(OSError):  # the log lies on the same disk
             traceback.print_exc()
-        sentence, hint = explain(error, folder.root)
-        voice.say(
-            Failed(error=sentence, hint=hint, detail=f"{type(error).__name__}: {error}"[:2000])
-        )
+        cause = cause_of(error, folder.root)
+        detail = f"{type(error).__name__}: {error}"[:2000]
+        voice.say(Failed(error=cause.text, hint=cause.hint, detail=detail, code=cause.code))
         return 1
     finally:
+        wishes.closed.set()
         voice.close()
 
 
-def _train(folder: RunDir, voice: Voice, wishes: Wishes) -> Finished:
+def _train(folder: RunDir, voice: Voice, wishes: Wishes, because: str) -> Finished:
     resumed, faults = folder.newest_valid()
     voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
+    if because:
+        voice.warn("taken-up-again", because)
     for fault in faults:
         voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
     _remember_place(folder)
@@ -114,7 +124,8 @@ def _train(folder: RunDir, voice: Voice, wishes: Wishes) -> Finished:
     voice.phase("importing")
     from core.engine.run import train
 
-    ended = train(folder, voice, wishes, resumed)
+    with awake("A model is being trained."):
+        ended = train(folder, voice, wishes, resumed)
     voice.say(ended)
     return ended
 

@@ -67,6 +67,11 @@ class ContinueText(Imitate):
         found = Dataset.from_dict(both)
         return pack_dataset(found, self.length, "bfd") if self.settings.packing else found
 
+    def places(self) -> list[int | str]:
+        """Parts of a text stand where the text stands."""
+        rows = parted(self.corpus.train, self.length)
+        return [] if self.settings.packing else [row.place for row in rows]
+
 
 def _opened(example: Example) -> tuple[str, str]:
     """What is given of a text, and how it goes on."""

@@ -18,19 +18,20 @@ INTERRUPTED = 143
 """The exit status of a process that SIGTERM has ended."""
 
 
-def insist(voice: Voice) -> None:
+def insist(voice: Voice, *, interrupted: bool) -> None:
     """Let this process end within `PATIENCE`, whatever its main thread is doing then.
 
+    `interrupted` says whether the system wants it, not the user.
     Folders that are being written stay under their staging names, which the next engine sweeps.
     """
-    threading.Thread(target=_end, args=(voice,), daemon=True).start()
+    threading.Thread(target=_end, args=(voice, interrupted), daemon=True).start()
 
 
-def _end(voice: Voice) -> None:
+def _end(voice: Voice, interrupted: bool) -> None:
     time.sleep(PATIENCE)
     if not voice.closed:
-        voice.say(Finished(stopped=True, interrupted=True))
+        voice.say(Finished(stopped=True, interrupted=interrupted))
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             child.kill()
-    os._exit(INTERRUPTED)
+    os._exit(INTERRUPTED if interrupted else 0)

@@ -6,24 +6,28 @@ import errno
 import tempfile
 from pathlib import Path
 
+from core import causes
+from core.causes import Cause
 from core.errors import CoreError, RunError
 from core.numbers import show_number
 from core.room import disk_error
 
-_MEMORY_HINT = (
-    "Halve training.micro_batch and double training.accumulation: the result is the same. Then "
-    "shorten training.max_length, or choose QLoRA."
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
 )
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 """The words of CUDA, of torch's allocator on Linux and on Windows, and of C++."""
 
 
 class Diverged(RunError):
-    """A loss or gradient is not a number; raised before it can reach the weights."""
+    """Training has gone astray, and what was saved before is all that is good."""
 
-    def __init__(self, what: str, step: int, rate: float) -> None:
+    def __init__(self, what: str, step: int, rate: float, reason: str = "") -> None:
         super().__init__(
-            f"The {what} is not a finite number at step {step:,}: training has diverged.",
+            reason or f"The {what} is not a finite number at step {step:,}: training has diverged.",
             hint=f"Lower the learning rate (it was {show_number(rate)}), lengthen the warm-up, or "
             "look for broken rows. The weights up to the last checkpoint are sound.",
         )
@@ -53,12 +57,19 @@ def explain(error: BaseException, place: Path | None = None) -> tuple[str, str]:
 
     `place` is the folder that was written to, as far as that is known.
     """
+    cause = cause_of(error, place)
+    return cause.text, cause.hint
+
+
+def cause_of(error: BaseException, place: Path | None = None) -> Cause:
+    """What happened, under a name that never changes; `place` as in `explain`."""
+    kind, text = type(error).__name__, first_line(error)
     if isinstance(error, CoreError):
-        return str(error), error.hint
-    text = first_line(error)
-    if out_of_memory(error):
-        where = "GPU" if "CUDA" in str(error) else "computer"
-        return f"The {where} ran out of memory.", _MEMORY_HINT
+        return Cause(code=kind.lower(), text=str(error), hint=error.hint)
     if found := disk_error(error, place or Path(tempfile.gettempdir())):
-        return str(found), found.hint
-    return f"{type(error).__name__}: {text}"[:500], "The whole story is in engine.log of the run."
+        return Cause(code="disk", text=str(found), hint=found.hint)
+    known = causes.said(f"{kind}: {text}")
+    if known is None and out_of_memory(error):
+        known = causes.said("MemoryError")
+    story = "The whole story is in engine.log of the run."
+    return known or Cause(code="unforeseen", text=f"{kind}: {text}"[:500], hint=story)

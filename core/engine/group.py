@@ -29,6 +29,8 @@ ROLLOUT = "rollout"
 class Grouping(Watched):
     """In front of a trainer that learns from groups: our tokens, and whole checkpoints."""
 
+    falls: ClassVar = False
+
     _step: int
     _buffered_inputs: Any
     _metrics: Any

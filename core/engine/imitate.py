@@ -52,6 +52,10 @@ class Imitate(Lesson[Row]):
         )
         return pack_dataset(rows, self.length, "bfd") if self.settings.packing else rows
 
+    def places(self) -> list[int | str]:
+        """Packed rows stand in many places."""
+        return [] if self.settings.packing else super().places()
+
     def lengths(self, dataset: Dataset) -> list[int]:
         """Packed rows are as long as they were packed."""
         return [len(ids) for ids in dataset["input_ids"]]

@@ -12,7 +12,7 @@ from core.dataset import Example
 from core.engine.encode import Progress, encode, prepare_template
 from core.engine.pairs import last_answer
 from core.engine.results import open_result
-from core.engine.score import joined, measuring, padding
+from core.engine.score import at_once, joined, measuring, padding
 from core.errors import DataError, RunError
 from core.formats import Message
 from core.rundir import RunDir
@@ -66,8 +66,9 @@ def rewards(
     found: dict[int, float] = {}
     order = sorted(range(len(rows)), key=lambda place: len(rows[place]))
     with measuring(model):
-        for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
+        size = at_once(BATCH)
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
             given = _judged(model, [rows[place] for place in places], pad)
             found |= dict(zip(places, given, strict=True))
             if progress:

@@ -85,6 +85,10 @@ class Lesson(ABC, Generic[AnyEncoded]):
     def dataset(self) -> Dataset:
         """The training rows as the trainer's collator reads them."""
 
+    def places(self) -> list[int | str]:
+        """Where each row of the dataset stands; empty where several are joined to one."""
+        return [row.place for row in self.corpus.train]
+
     @abstractmethod
     def lengths(self, dataset: Dataset) -> list[int]:
         """Tokens of each row; of the longer answer where there are two."""

@@ -47,7 +47,7 @@ def patiently(
                     voice.say(Paused(step=step, paused=False))
                 return found
         if not told or wish == "continue":
-            voice.say(Paused(step=step, reason=str(trouble), hint=trouble.hint))
+            voice.say(Paused(step=step, reason=str(trouble), hint=trouble.hint, passing=True))
             told = True
         wish = _wait(pause, wishes)
         if wish == "stop":

@@ -36,7 +36,7 @@ def preflight(run: RunDir, voice: Voice, wishes: Wishes) -> None:
     if not found.fits:
         raise RunError(
             f"{found.failure} This run does not fit; nothing was trained.",
-            hint=_way_out(recipe) or found.hint,
+            hint=way_out(recipe) or found.hint,
         )
     if plan.bill is not None:
         model = models.look(models.resolve(recipe.model))
@@ -45,7 +45,7 @@ def preflight(run: RunDir, voice: Voice, wishes: Wishes) -> None:
             voice.warn("estimate-off", problem.text)
 
 
-def _way_out(recipe: Recipe) -> str:
+def way_out(recipe: Recipe) -> str:
     """Changes that need less memory; empty when none can be found."""
     try:
         facts = Facts(

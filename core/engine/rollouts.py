@@ -68,8 +68,9 @@ class Rollouts(Lesson[Asked]):
         asked = sorted(self.corpus.heldout, key=lambda row: len(row.ids))
         answers: list[str] = []
         tokens = 0
-        for start in range(0, len(asked), score.ANSWER_BATCH):
-            batch = asked[start : start + score.ANSWER_BATCH]
+        size = score.at_once(score.ANSWER_BATCH)
+        for start in range(0, len(asked), size):
+            batch = asked[start : start + size]
             made = score.extend(
                 model,
                 self.tokenizer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,11 +23,14 @@ from core.engine.beginnings import begin
 from core.engine.chosen_template import stop_at
 from core.engine.emit import Voice
 from core.engine.encode import Progress, prepare_template
+from core.engine.guard import Guard
 from core.engine.lesson import Lesson
 from core.engine.lessons import lesson_for
 from core.engine.load import STORED, load_tokenizer
 from core.engine.patience import Unsaved, artefact_bytes, patiently
+from core.engine.preflight import way_out
 from core.engine.rows import tell_changes
+from core.engine.sparing import NoRoom, least, with_less
 from core.engine.trainer import Adapting, Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
 from core.engine.wishes import Wishes
@@ -40,11 +43,12 @@ from core.portions import steps_for, with_steps
 from core.recipe import Recipe
 from core.rundir import RunDir
 from core.screening.pickles import refuse_harmful_state
-from core.settle import trainable
+from core.settle import recovers, trainable
 
 PROBES = 2
 Moment = Literal["before", "after"]
 AnyTrainer = TypeVar("AnyTrainer", bound=Watched)
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -187,7 +191,12 @@ def _score(
             hint="Its weights hold broken numbers; download it again or choose another model.",
         )
     with _speech(job):
-        replies = lesson.answers(model, tokenizer, chosen, lambda done, _: tell(rows + done, whole))
+        replies = _spared(
+            job,
+            lambda: lesson.answers(
+                model, tokenizer, chosen, lambda done, _: tell(rows + done, whole)
+            ),
+        )
     return Scored(
         when=when,
         exact_match=score.exact_match(replies) if lesson.judged else None,
@@ -205,7 +214,19 @@ def _measure(
     job: Job, lesson: Lesson[Any], model: Any, progress: Progress | None = None
 ) -> Measure:
     with _precision(job.settings):
-        return lesson.measure(model, progress)
+        return _spared(job, lambda: lesson.measure(model, progress))
+
+
+def _spared(job: Job, ask: Callable[[], Found]) -> Found:
+    """Ask, with smaller portions if memory runs out."""
+
+    def tell(share: float) -> None:
+        text = (
+            f"Memory ran out while measuring; {share:.0%} of the usual rows are held at once now."
+        )
+        job.voice.warn("measured-in-parts", text, "Training is not touched by this.")
+
+    return with_less(ask, tell)
 
 
 def _precision(settings: Settings) -> Any:
@@ -230,13 +251,25 @@ def _make_trainer(
         job.run, job.voice, job.wishes, job.settings,
         measure=functools.partial(_measure, job, lesson) if lesson.corpus.heldout else None,
         probe=_prober(job, tokenizer, lesson),
+        guard=Guard(_losses(job.story)), places=lesson.places(),
         keep=checks.keep, patience=checks.patience,
         origin=job.origin, doubt=job.doubt, saved=job.resumed,
         best=remembered(job.run, job.resumed) if job.resumed else Best(),
     )  # fmt: skip
     earlier = job.story.steps[-1] if job.story.steps else None
     callbacks = [Reporter(job.voice, earlier)]
-    return build_trainer(lesson.trainer, job, watch, model, tokenizer, lesson, data, callbacks)
+    trainer = build_trainer(lesson.trainer, job, watch, model, tokenizer, lesson, data, callbacks)
+    trainer.spares = recovers(job.recipe)
+    if job.story.reduced and trainer.spares:
+        trainer.begin_reduced(job.story.reduced)
+    return trainer
+
+
+def _losses(story: History) -> list[float]:
+    """What the loss was so far; before the first step, that of the held-out rows."""
+    first = story.before.loss if story.before else None
+    taken = [step.loss for step in story.steps]
+    return taken or ([] if first is None else [first])
 
 
 def build_trainer(
@@ -284,7 +317,7 @@ def _prober(job: Job, tokenizer: PreTrainedTokenizerBase, lesson: Lesson[Any]) -
 
     def probe(model: Any, step: int) -> None:
         with _speech(job):
-            replies = lesson.answers(model, tokenizer, asked)
+            replies = _spared(job, lambda: lesson.answers(model, tokenizer, asked))
         for reply in replies:
             known = lesson.judged and reply.expected
             job.voice.say(Sampled(step=step, answer=reply if known else _unjudged(reply)))
@@ -303,7 +336,14 @@ def _run_steps(job: Job, trainer: Watched) -> None:
         return
     job.voice.phase("training")
     job.wishes.training = True
-    trainer.train(resume_from_checkpoint=str(job.run.checkpoint(resumed)) if resumed else None)
+    saved = str(job.run.checkpoint(resumed)) if resumed else None
+    try:
+        trainer.train(resume_from_checkpoint=saved)
+    except NoRoom as error:
+        raise RunError(
+            f"Memory ran out at step {trainer.state.global_step + 1:,}, with one row at a time.",
+            hint=way_out(least(job.recipe)) or "Choose shorter rows or a smaller model.",
+        ) from error
     job.wishes.training = False
 
 

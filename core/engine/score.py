@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -16,8 +17,15 @@ from core.events import Answer
 LOGIT_BUDGET = 2**27
 """Logits held at once while measuring loss: half a gigabyte in 32 bits."""
 ANSWER_BATCH = 32
+SHARE: ContextVar[float] = ContextVar("SHARE", default=1.0)
+"""Share of the usual portions that is held at once, since memory ran out."""
 
 Progress = Callable[[int, int], None]
+
+
+def at_once(size: int) -> int:
+    """Rows held at once where `size` are usual."""
+    return max(1, int(size * SHARE.get()))
 
 
 @contextmanager
@@ -57,9 +65,10 @@ def row_losses(
 def batches(rows: Sequence[Row], length: int, vocabulary: int) -> Iterator[list[int]]:
     """Places of rows of similar length together, so that little is padding."""
     batch: list[int] = []
+    budget = LOGIT_BUDGET * SHARE.get()
     for place in sorted(range(len(rows)), key=lambda place: len(rows[place].ids)):
         width = min(length, len(rows[place].ids))
-        if batch and (len(batch) + 1) * width * vocabulary > LOGIT_BUDGET:
+        if batch and (len(batch) + 1) * width * vocabulary > budget:
             yield batch
             batch = []
         batch.append(place)
@@ -110,13 +119,14 @@ def answers(
     prompts = [question(tokenizer, example.messages[:-1]) for example in examples]
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)
-    for start in range(0, len(order), ANSWER_BATCH):
-        chosen = order[start : start + ANSWER_BATCH]
+    size = at_once(ANSWER_BATCH)
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
         replies = generate(model, tokenizer, [prompts[i] for i in chosen], longest)
         for index, reply in zip(chosen, replies, strict=True):
             texts[index] = reply
         if progress:
-            progress(min(len(order), start + ANSWER_BATCH), len(order))
+            progress(min(len(order), start + size), len(order))
     return [_judge(example, text) for example, text in zip(examples, texts, strict=True)]
 
 

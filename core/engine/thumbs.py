@@ -94,13 +94,20 @@ class Thumbs(Lesson[Verdict]):
     def dataset(self) -> Dataset:
         """Rows in an order drawn once: TRL pairs each with its neighbour's answer, and needs the
         batches to stay as they are."""
-        rows = list(self.corpus.train)
-        random.Random(self.recipe.training.seed).shuffle(rows)
-        size = self.recipe.training.micro_batch
+        rows, size = self._drawn(), self.recipe.training.micro_batch
         batches = [rows[start : start + size] for start in range(0, len(rows), size)]
         others = [other for batch in batches for other in _turned(batch, rows[-size - 1 :])]
         columns = [self._columns(*both) for both in zip(rows, others, strict=True)]
         return Dataset.from_list(columns)
+
+    def _drawn(self) -> list[Verdict]:
+        rows = list(self.corpus.train)
+        random.Random(self.recipe.training.seed).shuffle(rows)
+        return rows
+
+    def places(self) -> list[int | str]:
+        """In the order that was drawn."""
+        return [verdict.place for verdict in self._drawn()]
 
     def _columns(self, verdict: Verdict, other: Verdict) -> dict[str, Any]:
         room = self.length - verdict.start

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import transformers
@@ -20,16 +20,19 @@ from core.adapt import Adaptation
 from core.draft import Settings
 from core.engine.emit import Voice
 from core.engine.faults import Diverged
-from core.engine.optimizers import Optimized
+from core.engine.guard import Alarm, Guard, forget_gradients, has_gradients, refuse_broken
 from core.engine.patience import patient
 from core.engine.quiet import Quiet
+from core.engine.sparing import Sparing
 from core.engine.state import Keeping
 from core.engine.wishes import Wishes
-from core.events import Evaluated, Paused, Saved
+from core.events import Evaluated, Paused, Reduced, Saved, Skipped
 from core.retention import Retention
 from core.rundir import RunDir
 
 PAUSE_POLL = 0.2
+TOLD = 20
+"""Rows that are named of a step that was left out."""
 TRAINED = "trained.safetensors"
 """All trained numbers of a checkpoint whose adapter file holds only what they make."""
 
@@ -86,6 +89,9 @@ class Watch:
     """As in `core.events.Saved`."""
     saved: int | None = None
     """The step of the newest checkpoint that this engine has written or gone on from."""
+    guard: Guard = field(default_factory=Guard)
+    places: Sequence[int | str] = ()
+    """Where each row of the training set stands; empty where rows are joined."""
     best: Best = Best()
     stopped: bool = False
     early: bool = False
@@ -96,26 +102,30 @@ class Watch:
         return Retention(self.run, self.keep)
 
 
-class Watched(Keeping, Optimized):
-    """Goes in front of one of TRL's trainers: refuses a bad loss, saves durably, obeys the user."""
+class Watched(Keeping, Sparing):
+    """Goes in front of one of TRL's trainers: leaves out a step that would do harm, saves durably,
+    obeys the user."""
 
+    falls: ClassVar[bool] = True
+    """Whether the loss falls as the model learns, so that one which rises is a bad sign."""
     control: Any
     state: Any
-    _unread: Any = 0.0
-    """Losses since the last change of the weights, added up where they are: to look at each would
-    make the device wait for Python."""
 
     def __init__(self, watch: Watch, **arguments: Any) -> None:
         self.watch = watch
+        self._unread: list[tuple[int, Any]] = []
+        self._left_out = False
         super().__init__(**arguments)
         for parameter in self.model.parameters():
             if parameter.requires_grad:  # TRL rounds adapters over 4-bit bases to bfloat16
                 parameter.data = parameter.data.float()
 
     def compute_loss(self, model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-        """TRL's loss; a value that is not finite ends the run before it reaches a weight."""
+        """TRL's loss, kept where it is: to look at each would make the device wait for Python."""
         loss = super().compute_loss(model, inputs, *rest, **named)
-        self._unread = self._unread + loss.detach()
+        if self._share < 1 and named.get("num_items_in_batch") is None:
+            loss = loss * self._share  # a mean over the part counts as much as the part
+        self._unread.append((self._at, loss.detach()))
         return self._with_penalty(model, loss) if model.training else loss
 
     def _with_penalty(self, model: Any, loss: Any) -> Any:
@@ -124,22 +134,55 @@ class Watched(Keeping, Optimized):
         if penalty is None:
             return loss
         share = self.current_gradient_accumulation_steps if self.model_accepts_loss_kwargs else 1
-        return loss + (penalty - penalty.detach()) / share
+        return loss + (penalty - penalty.detach()) * self._share / share
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> float:
         """Asked for before each update, whether gradients are clipped or not; looks at the device
         once, for the losses of all batches and for the gradient."""
         norm = torch.as_tensor(super()._get_grad_norm(model, grad_norm))
-        losses, length = torch.stack([self._unread.to(norm), norm]).tolist()
-        self._unread = 0.0
-        if not math.isfinite(losses):
-            raise self._diverged("loss")
-        if not math.isfinite(length):
-            raise self._diverged("gradient")
+        batches, losses = zip(*self._unread, strict=True)
+        *found, length = torch.stack([*(loss.to(norm) for loss in losses), norm]).tolist()
+        self._unread = []
+        fault = self.watch.guard.fault(list(zip(batches, found, strict=True)), length)
+        self._left_out = fault is not None
+        if fault:
+            forget_gradients(self.optimizer)
+            self._tr_loss.zero_()  # what is added to NaN stays NaN
+            rows = self.rows_of(fault.batches) if self.watch.places else []
+            places = tuple(self.watch.places[row] for row in rows[:TOLD])
+            step = self.state.global_step + 1
+            self.watch.voice.say(Skipped(step=step, what=fault.what, rows=places))
         return float(length)
 
-    def _diverged(self, what: str) -> Diverged:
-        return Diverged(what, self.state.global_step + 1, self.watch.settings.learning_rate)
+    def log(self, logs: dict[str, float], *rest: Any, **named: Any) -> None:
+        """The library's figures; a step that was left out has no loss."""
+        if "loss" in logs and self._left_out:
+            logs = {name: logs[name] for name in logs.keys() - {"loss", "grad_norm"}}
+            super().log(logs, *rest, **named)
+            self.state.log_history.pop()  # others of its figures may be no numbers either
+            return
+        if "loss" in logs and self.falls:
+            self.watch.guard.taken(self.state.global_step, logs["loss"])
+        super().log(logs, *rest, **named)
+
+    def forget_losses(self) -> None:
+        """The losses of this step so far are computed again."""
+        self._unread = []
+
+    def may_recompute(self) -> bool:
+        """Some adaptations do not go together with gradient checkpointing."""
+        return self.watch.adaptation.recomputes
+
+    def told_reduced(self, rows: int) -> None:
+        """Say it, so that a resumed run begins where this one has come to."""
+        step = self.state.global_step + 1
+        self.watch.voice.say(
+            Reduced(step=step, parts=self.parts, rows=rows, recomputed=self.recomputed)
+        )
+
+    def _diverged(self, what: str, reason: str = "") -> Diverged:
+        step = self.state.global_step + (not reason)
+        return Diverged(what, step, self.watch.settings.learning_rate, reason)
 
     def batch_of(self, inputs: Any) -> dict[str, Any]:
         """What the model reads in a step that was given these inputs, and has just been taken."""
@@ -183,16 +226,19 @@ class Watched(Keeping, Optimized):
         last = step >= self.state.max_steps
         if self.watch.measure is not None and (last or step % settings.every == 0):
             self.control.should_evaluate = True
-        if last or step % settings.save_every == 0:
+        if last or (step % settings.save_every == 0 and not self.watch.guard.doubtful):
             self.control.should_save = True
 
     def _obey(self) -> None:
         if self.watch.early:
             self.control.should_training_stop = True
             return
-        paused = False
+        alarm = self.watch.guard.alarm()
+        paused = alarm is not None and self._tell_paused(True, self._way_on(alarm))
         while True:
             match self.watch.wishes.next():
+                case "stop" if alarm:
+                    raise self._diverged("loss", alarm.reason)
                 case "stop":
                     self._stop()
                     return
@@ -204,6 +250,9 @@ class Watched(Keeping, Optimized):
                     paused = self._tell_paused(True)
                 case "continue" if paused:
                     paused = self._tell_paused(False)
+                    if alarm:
+                        self.watch.guard.forgive()
+                        alarm = None
             if not paused:
                 return
             time.sleep(PAUSE_POLL)
@@ -214,8 +263,20 @@ class Watched(Keeping, Optimized):
             self.watch.stopped = True
             self.control.should_training_stop = True
 
-    def _tell_paused(self, paused: bool) -> bool:
-        self.watch.voice.say(Paused(step=self.state.global_step, paused=paused))
+    def _way_on(self, alarm: Alarm) -> str:
+        """Why the run waits, and what there is to go back to."""
+        saved = self.watch.run.saved_steps()
+        back = (
+            f"what was saved at step {saved[0]:,}" if saved else "the start: nothing is saved yet"
+        )
+        return (
+            f"{alarm.reason} All was well up to step {alarm.good:,}. Continue takes further steps; "
+            f"stop goes back to {back}."
+        )
+
+    def _tell_paused(self, paused: bool, reason: str = "") -> bool:
+        step = self.state.global_step
+        self.watch.voice.say(Paused(step=step, paused=paused, reason=reason))
         return paused
 
     def save_now(self) -> None:
@@ -227,6 +288,7 @@ class Watched(Keeping, Optimized):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write aside, seal, rename, tell; then let go of older ones."""
         step, best = self.state.global_step, self.watch.best
+        refuse_broken(self.model, step, self.watch.settings.learning_rate)
         final = self.watch.run.checkpoint(step)
         with durable.staged(final) as aside:
             self._staging = aside
@@ -274,6 +336,8 @@ class Adapting(transformers.TrainerCallback):  # type: ignore[misc]
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """The step that was just taken is not counted yet."""
         model, optimizer = given["model"], given["optimizer"]
+        if not has_gradients(model):  # the step was left out
+            return
         self._adaptation.after_step(model, optimizer, state.global_step + 1, state.max_steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -36,28 +37,30 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._begun = time.perf_counter()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **named: Any) -> None:
-        """Tell a step; the library's closing summary has no loss of its own and is left out."""
-        if not logs or "loss" not in logs:
+        """Tell a step, but neither one that was left out nor the library's closing summary."""
+        if not logs or "learning_rate" not in logs:
             return
         spent = time.perf_counter() - self._begun
         self._seconds += spent
         tokens = int(logs.get("num_tokens", self._tokens))  # steps may share what was generated
-        self._voice.say(
-            Step(
-                step=state.global_step,
-                total=state.max_steps,
-                epoch=round(state.epoch or 0.0, 4),
-                loss=logs["loss"],
-                learning_rate=logs["learning_rate"],
-                grad_norm=logs.get("grad_norm"),
-                tokens=self._before + tokens,
-                tokens_per_second=(tokens - self._tokens) / max(spent, 1e-9),
-                seconds=self._seconds,
-                memory=memory_now(),
-                metrics=figures(logs),
-            )
-        )
+        if "loss" in logs:
+            self._voice.say(self._step(state, logs, tokens, spent))
         self._tokens = tokens
+
+    def _step(self, state: Any, logs: dict[str, Any], tokens: int, spent: float) -> Step:
+        return Step(
+            step=state.global_step,
+            total=state.max_steps,
+            epoch=round(state.epoch or 0.0, 4),
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            grad_norm=logs.get("grad_norm"),
+            tokens=self._before + tokens,
+            tokens_per_second=(tokens - self._tokens) / max(spent, 1e-9),
+            seconds=self._seconds,
+            memory=memory_now(),
+            metrics=figures(logs),
+        )
 
 
 def figures(logs: dict[str, Any]) -> dict[str, float]:
@@ -70,4 +73,8 @@ def figures(logs: dict[str, Any]) -> dict[str, float]:
     }
     own = {name.removeprefix(OWN): logs[name] for name in logs if name.startswith(OWN)}
     found = known | each | own
-    return {name: float(value) for name, value in found.items() if value is not None}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if value is not None and math.isfinite(value)
+    }

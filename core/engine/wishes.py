@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 
 from core.engine.faults import Stopped
 from core.rundir import Command, RunDir
+
+POLL = 0.25
+"""Seconds between two looks."""
 
 
 class Wishes:
@@ -18,24 +23,40 @@ class Wishes:
         self._obeyed = serial
         self.told_to_end = False
         """Whether the system asked, at log-off or shutdown."""
+        self.closed = threading.Event()
+        """Set when the run is over: nobody need attend to wishes any more."""
         self.training = False
         """Whether steps are being taken, so that stopping can wait for the end of one."""
+        self._asked = self._ending = False
 
-    def listen(self, insist: Callable[[], None]) -> None:
+    def listen(self, insist: Callable[[bool], None]) -> None:
         """Let SIGTERM mean stop: systems send it at log-off and shutdown.
 
-        `insist` is called at once when no steps are taken, and sees to it that the end comes.
+        A wish to stop is also heard while a library loads or reads, where nobody looks. `insist`
+        is called at once when no steps are taken, and sees to it that the end comes; it is told
+        whether the system wants it. Nothing is half written then: files are whole or absent.
         """
         self._insist = insist
         for name in ("SIGTERM", "SIGBREAK"):  # the second is what Windows has
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started us
+        threading.Thread(target=self._attend, daemon=True).start()
+
+    def _attend(self) -> None:
+        """Runs beside the preparation and what follows the training; steps end by themselves."""
+        while not self.closed.wait(POLL):
+            wish = self._run.control()
+            if not self.training and wish.serial != self._obeyed and wish.command == "stop":
+                self._asked = True
+                _thread.interrupt_main(signal.SIGTERM)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        first, self.told_to_end = not self.told_to_end, True
-        if first and not self.training:
-            self._insist()
+        asked, self._asked = self._asked, False
+        self.told_to_end |= not asked
+        if not self._ending and not self.training:
+            self._ending = True
+            self._insist(self.told_to_end)
             raise Stopped
 
     def next(self) -> Command:

@@ -58,6 +58,12 @@ class Objective(Value):
         return None
 
     @property
+    def divisible(self) -> bool:
+        """Whether a batch may be learned in parts: no row is compared with others of its batch, and
+        rows or tokens of a whole step count alike."""
+        return False
+
+    @property
     def answers(self) -> int:
         """Answers that are generated for each row and learned from; 1 where a row is learned."""
         return 1

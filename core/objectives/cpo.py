@@ -46,3 +46,8 @@ class CPO(Objective):
         title="Weight of imitation",
         description="How much the better answers are also imitated. 1 in the CPO paper.",
     )
+
+    @property
+    def divisible(self) -> bool:
+        """Pairs count alike; the imitation beside them is a mean over the tokens of a batch."""
+        return not self.imitation

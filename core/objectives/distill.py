@@ -67,6 +67,11 @@ class Distill(Objective):
     )
 
     @property
+    def divisible(self) -> bool:
+        """Tokens count alike; own answers would be drawn anew."""
+        return not self.own_answers
+
+    @property
     def writes(self) -> int:
         """An own answer follows a question that may be as long as a row."""
         return self.longest_answer if self.own_answers else 0

@@ -62,6 +62,11 @@ class DPO(Objective):
     )
 
     @property
+    def divisible(self) -> bool:
+        """All but the losses that sort a batch, or follow a mean over batches."""
+        return not self.sorts and self.loss_type != "bco_pair"
+
+    @property
     def smooths(self) -> bool:
         """Whether the loss heeds the share of wrong labels."""
         return self.loss_type in ("robust", "exo_pair", "aot", "aot_unpaired")

@@ -29,6 +29,11 @@ class Pretrain(Objective):
     )
 
     @property
+    def divisible(self) -> bool:
+        """Tokens count alike in a whole step."""
+        return True
+
+    @property
     def joining(self) -> Joining:
         """As chosen."""
         return self.packing

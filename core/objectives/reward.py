@@ -31,3 +31,8 @@ class Reward(Objective):
         description="Keeps numbers around zero, so that they can be compared across questions "
         "(arXiv 2312.09244). Usual: 0 or 0.01.",
     )
+
+    @property
+    def divisible(self) -> bool:
+        """Each pair counts alike."""
+        return True

@@ -44,3 +44,8 @@ class SimPO(Objective):
         description="By how much the better answer must win, in units of beta x likelihood. Usual: "
         "0.3 to 1.6, half of beta at most (SimPO paper).",
     )
+
+    @property
+    def divisible(self) -> bool:
+        """Each pair counts alike."""
+        return True

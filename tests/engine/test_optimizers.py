@@ -14,7 +14,6 @@ from torch.utils._pytree import tree_leaves
 from core import models
 from core.adapt import Full, Lora
 from core.adapt.base import Adaptation
-from core.engine.faults import Diverged
 from core.engine.optimizers import MuonAndAdamW
 from core.engine.run import build_trainer, open_job, read_rows
 from core.engine.state import OPTIMIZER, recall
@@ -228,15 +227,16 @@ def test_noise_changes_the_steps_and_nothing_that_is_measured(
 
 
 @pytest.mark.slow
-def test_without_clipping_a_gradient_that_is_no_number_still_ends_the_run(
+def test_without_clipping_a_gradient_that_is_no_number_is_still_left_out(
     tmp_path: Path, recipe: Recipe
 ) -> None:
     with trainer_of(tmp_path / "run", made(recipe, "adamw", clip=0)) as trainer:
         weight = next(w for w in trainer.model.parameters() if w.requires_grad)
         weight.register_hook(lambda gradient: gradient * float("nan"))
         before = weight.detach().clone()
-        with pytest.raises(Diverged, match="gradient"):
-            trainer.train()
+        trainer.args.max_steps = 2  # after three such steps a run waits
+        trainer.train()
+    assert [left.what for left in trainer.watch.run.history().skipped] == ["gradient"] * 2
     assert torch.equal(weight, before)
 
 

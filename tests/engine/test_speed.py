@@ -20,7 +20,6 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from core.engine import attention
 from core.engine.attention import JOINED, implementation
 from core.engine.emit import Voice
-from core.engine.faults import Diverged
 from core.engine.quiet import Quiet
 from core.engine.run import _make_trainer, open_job, read_rows
 from core.engine.trainer import Trainer
@@ -279,9 +278,9 @@ def test_one_bad_batch_of_several_changes_no_weight(
     monkeypatch.setattr(Quiet, "compute_loss", once_broken)
     moments: list[dict[str, Tensor]] = []
     trainer.add_callback(Remember(trainer.model, moments))
-    with pytest.raises(Diverged, match="loss is not a finite number at step 2"):
-        trainer.train()
-    assert len(calls) == 4, "two batches for each of two steps"
-    assert len(moments) == 1, "the first step was taken, the second was not"
-    for name, weight in trainer.model.named_parameters():
+    trainer.train()
+    assert len(calls) == 2 * len(moments), "two batches for each step"
+    assert len(trainer.state.log_history) == len(moments), "the closing summary, and all but one"
+    for name, weight in moments[1].items():
         assert weight.equal(moments[0][name]), name
+    assert any(not weight.equal(moments[1][name]) for name, weight in moments[2].items())

@@ -22,7 +22,7 @@ from core.engine.ppo.trainer import (
 )
 from core.engine.rollouts import Rollouts
 from core.engine.rows import Warn
-from core.engine.score import measuring
+from core.engine.score import at_once, measuring
 from core.engine.trainer import Measure
 from core.objectives.ppo import PPO
 
@@ -52,7 +52,7 @@ class Earn(Rollouts):
         """
         found: dict[str, list[float]] = {"reward": [], "length": [], "kl": []}
         asked = self.corpus.heldout
-        size = self.recipe.training.micro_batch
+        size = at_once(self.recipe.training.micro_batch)
         for start in range(0, len(asked), size):
             part = asked[start : start + size]
             seed = self.recipe.training.seed + start

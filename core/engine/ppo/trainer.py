@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -238,6 +238,8 @@ class Learner(transformers.Trainer):  # type: ignore[misc]
 
 class PolicyTrainer(Watched, Learner):
     """Proximal policy optimisation, watched."""
+
+    falls: ClassVar = False
 
 
 @contextmanager
