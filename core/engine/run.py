@@ -231,13 +231,13 @@ def _spared(job: Job, ask: Callable[[], Found]) -> Found:
 
 def _precision(settings: Settings) -> Any:
     """Measure in the arithmetic that training uses."""
-    return torch.autocast("cuda", torch.bfloat16, enabled=settings.bf16)
+    return torch.autocast(settings.device, torch.bfloat16, enabled=settings.bf16)
 
 
 def _speech(job: Job) -> Any:
     """Answers are generated as in use, unless 32-bit weights meet layers kept in 16 bits."""
     mixed = job.settings.bf16 and job.recipe.adaptation.mixes
-    return torch.autocast("cuda", torch.bfloat16, enabled=mixed)
+    return torch.autocast(job.settings.device, torch.bfloat16, enabled=mixed)
 
 
 def _make_trainer(

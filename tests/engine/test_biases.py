@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core import models
+from core.engine.arguments import arguments
 from core.engine.merge import merge
 from core.merging import mergeable
 from core.places import starter
 from core.recipe import Recipe
-from tests.engine.conftest import create, go
+from core.rundir import RunDir
+from tests.engine.conftest import create, go, plan_of
 from tests.engine.test_adaptations import BIASED, check, short, warnings_of
 from tests.engine.test_trajectories import goes_on_alike
 
@@ -88,6 +90,33 @@ def test_a_merge_keeps_trained_biases(
         if name.endswith(".bias"):
             plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
             assert torch.equal(merged[plain], bias), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chosen", [{"bias": "all"}, {"train_whole": ["embed_tokens"]}])
+def test_32_bits_are_trained_within_a_base_of_16(
+    tmp_path: Path,
+    recipe: Recipe,
+    biased: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: dict[str, Any],
+) -> None:
+    """As on a GPU: trained, measured and asked, though neither goes without mixed arithmetic."""
+
+    def as_here(*given: Any) -> dict[str, Any]:
+        return arguments(*given) | {"tf32": None}  # which only a GPU has
+
+    monkeypatch.setattr("core.engine.run.arguments", as_here)
+    made = short(recipe.edit("model", str(biased)), {"kind": "lora", **chosen}, 3)
+    plan = plan_of(made.edit("checks.score_rows", 2))
+    assert plan.settings is not None
+    mixed = plan.model_copy(update={"settings": plan.settings.model_copy(update={"bf16": True})})
+    run = RunDir.create(tmp_path / "run", made, mixed.model_dump_json())
+    story = go(run)
+    assert story.state == "finished"
+    assert len(story.samples) == 1
+    saved = load_file(run.adapter / "adapter_model.safetensors")
+    assert {weight.dtype for weight in saved.values()} == {torch.float32}
 
 
 @pytest.mark.slow
