@@ -7,7 +7,7 @@ from core.draft import Facts, Settings
 from core.machine import Machine
 from core.memory.closed import CUDA_CONTEXT
 from core.memory.correction import Correction, device_name
-from core.memory.cost import Work, tokens_per_second
+from core.memory.cost import Work, matrix_flops, tokens_per_second
 from core.models import ModelFacts
 from core.portions import tokens
 from core.recipe import Recipe
@@ -62,14 +62,11 @@ def token_seconds(
     """
     if recipe.objective.generates:
         return None
-    passes = 6 if recipe.adaptation.trains_base else 4
-    passes += 2 * recipe.objective.looks_back
-    if settings.device == "cpu":
-        return passes * model.parameters / (FLOPS_PER_CORE * max(1, machine.cores))
-    card = card_of(machine)
-    length, recompute = settings.max_length, settings.checkpointing
     work = Work.of(
-        model, recipe.adaptation, length=length, recompute=recompute,
-        reference=recipe.objective.looks_back > 0,
+        model, recipe.adaptation, length=settings.max_length, recompute=settings.checkpointing,
+        reference=recipe.objective.looks_back,
     )  # fmt: skip
+    if settings.device == "cpu":
+        return matrix_flops(work) / (FLOPS_PER_CORE * max(1, machine.cores))
+    card = card_of(machine)
     return 1 / tokens_per_second(work, card) if card else None

@@ -97,6 +97,10 @@ class Adaptation(Value):
         """Layers that backward passes through, which therefore keep their activations."""
         return model.layers
 
+    def renews(self, model: ModelFacts) -> int:
+        """Layers, counted from the output, whose own matrices are trained."""
+        return model.layers if self.trains_base else 0
+
     def trains_head(self, model: ModelFacts) -> bool:
         """Whether the output layer gets gradients."""
         return self.trains_base

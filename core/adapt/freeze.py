@@ -65,7 +65,11 @@ class Freeze(Adaptation):
     def reaches(self, model: ModelFacts) -> int:
         """Backward ends at the first part that is trained."""
         ends_early = not (self.norms or self._trains_embeddings(model))
-        return min(self.last, model.layers) if ends_early else model.layers
+        return self.renews(model) if ends_early else model.layers
+
+    def renews(self, model: ModelFacts) -> int:
+        """The last ones alone."""
+        return min(self.last, model.layers)
 
     def trains_head(self, model: ModelFacts) -> bool:
         """Also when it shares its weights with trained embeddings."""

@@ -2,8 +2,10 @@
 
 Arithmetic per token, with N the parameters every token is multiplied with:
 
-* forward 2N, gradients of activations 2N, gradients of weights 2N (full fine-tuning only; those of
-  adapters are left out), recomputed forward 2N: Kaplan et al. 2020 (arXiv 2001.08361, section 2.1);
+* forward 2N, gradients of activations 2N, gradients of weights 2N (of trained weights of the base;
+  those of adapters are left out), recomputed forward 2N: Kaplan et al. 2020 (arXiv 2001.08361,
+  section 2.1); where the lower layers are frozen, backward ends above them, and they count for
+  forward alone;
 * one forward more where the model as it was reads every token too (DPO);
 * attention 2 x layers x width x length forward and twice that backward: Chowdhery et al. 2022
   (arXiv 2204.02311, appendix B), halved because a causal kernel skips the upper triangle
@@ -56,15 +58,21 @@ class Work(Value):
     method: Method
     multiplied: int = Field(gt=0)
     """Parameters a token is multiplied with: without look-up tables and idle experts."""
+    passed: int = Field(gt=0)
+    """Of these, those that gradients pass: the output layer, and layers from the lowest trained."""
+    renewed: int = Field(ge=0)
+    """Of these, those that are trained themselves."""
     layers: int = Field(gt=0)
+    depth: int = Field(gt=0)
+    """Layers that gradients pass."""
     width: int = Field(gt=0)
     """Heads x numbers per head."""
     length: int = Field(1024, ge=1)
     """Tokens that attend to each other."""
     recompute: bool = False
     """Whether activations are computed again in backward (gradient checkpointing)."""
-    reference: bool = False
-    """Whether the model as it was reads every token too (DPO)."""
+    reference: int = Field(0, ge=0)
+    """How often the model as it was reads every token too (DPO: once)."""
 
     @classmethod
     def of(
@@ -74,14 +82,19 @@ class Work(Value):
         *,
         length: int,
         recompute: bool = False,
-        reference: bool = False,
+        reference: int = 0,
     ) -> Work:
         """The work on a model; experts that lie idle are not counted."""
-        looked_up = 0 if model.tied else model.vocab * model.hidden
+        table, depth = model.vocab * model.hidden, adaptation.reaches(model)
+        multiplied = model.active - (0 if model.tied else table)
+        blocks, head = multiplied - table, table * adaptation.trains_head(model)
         return cls(
             method=method_of(adaptation),
-            multiplied=model.active - looked_up,
+            multiplied=multiplied,
+            passed=table + blocks * depth // model.layers,
+            renewed=head + blocks * adaptation.renews(model) // model.layers,
             layers=model.layers,
+            depth=depth,
             width=model.heads * model.head_dim,
             length=length,
             recompute=recompute,
@@ -98,11 +111,15 @@ def method_of(adaptation: Adaptation) -> Method:
 
 def flops_per_token(work: Work) -> int:
     """Floating-point operations for one token of training, recomputed ones included."""
-    again = work.recompute + work.reference
-    matrix_passes = 2 + (work.method == "full") + again
-    attention_passes = 3 + again
-    attention = 2 * work.layers * work.width * work.length
-    return 2 * matrix_passes * work.multiplied + attention_passes * attention
+    layer = 2 * work.width * work.length
+    forward, backward = 1 + work.reference, 2 + work.recompute
+    return matrix_flops(work) + layer * (forward * work.layers + backward * work.depth)
+
+
+def matrix_flops(work: Work) -> int:
+    """Those of parameters alone, without attention."""
+    forward, backward = 1 + work.reference, 1 + work.recompute
+    return 2 * (forward * work.multiplied + backward * work.passed + work.renewed)
 
 
 def utilisation(gpu: Gpu, method: Method) -> float:

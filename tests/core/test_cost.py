@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.adapt import Adaptation, Full, Lora, QLora
+from core.adapt import Adaptation, Freeze, Full, Lora, QLora
 from core.catalog import Gpu, find_gpu, find_model, gpus
 from core.memory.choice import Option, best, options, verdict
 from core.memory.cost import (
@@ -39,16 +39,37 @@ def test_torchtitan_on_an_h100() -> None:
 
 
 def test_arithmetic_by_method() -> None:
-    plain = {"multiplied": 1_000_000, "layers": 2, "width": 64, "length": 10}
+    plain = {"multiplied": 1_000_000, "passed": 1_000_000, "layers": 2, "depth": 2}
+    plain |= {"width": 64, "length": 10}
     attention = 2 * 2 * 64 * 10
 
     def count(method: Method, *, recompute: bool) -> int:
-        return flops_per_token(Work(method=method, recompute=recompute, **plain))
+        renewed = 1_000_000 if method == "full" else 0
+        return flops_per_token(Work(method=method, recompute=recompute, renewed=renewed, **plain))
 
     assert count("full", recompute=False) == 6_000_000 + 3 * attention
     assert count("full", recompute=True) == 8_000_000 + 4 * attention
     assert count("lora", recompute=False) == 4_000_000 + 3 * attention
     assert count("qlora", recompute=True) == 6_000_000 + 4 * attention
+
+
+def test_frozen_layers_below_the_trained_ones_are_only_read() -> None:
+    """Backward ends at the lowest trained part, as it does for memory."""
+    model = find_model("llama-3.1-8b").facts()
+    table, width = model.vocab * model.hidden, model.heads * model.head_dim
+    blocks = model.active - 2 * table
+
+    def count(adaptation: Adaptation) -> int:
+        return flops_per_token(Work.of(model, adaptation, length=10))
+
+    last = 8 / model.layers
+    attention = 2 * width * 10 * (model.layers + 2 * 8)
+    expected = 2 * (blocks * (1 + 2 * last) + 2 * table) + attention
+    assert count(Freeze(last=8)) == pytest.approx(expected, rel=1e-6)
+    assert count(Freeze(last=8, head=True)) - count(Freeze(last=8)) == 2 * table
+    through = count(Freeze(last=8, norms=True)) - count(Freeze(last=8))
+    assert through == pytest.approx(2 * blocks * (1 - last) + 2 * 24 * 2 * width * 10, rel=1e-6)
+    assert count(Freeze(last=model.layers, head=True)) == count(Full())
 
 
 def test_lookups_and_idle_experts_cost_nothing() -> None:
