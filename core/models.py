@@ -165,13 +165,13 @@ def _facts(folder: Path, tensors: dict[str, weights.Tensor], size: int, tokens: 
     _refuse_gaps(folder, config.layers, stack, present)
     vocab = _vocabulary(folder, config, tensors, tokens)
     template = chat_template(folder)
+    parameters = weights.count_parameters(tensors, tied=config.tied, packed_bits=config.packed_bits)
+    _refuse_inflated(folder, config, parameters)
     return ModelFacts(
         path=folder.absolute(),
         name=_name(folder),
         architecture=config.architecture,
-        parameters=weights.count_parameters(
-            tensors, tied=config.tied, packed_bits=config.packed_bits
-        ),
+        parameters=parameters,
         hidden=config.hidden,
         layers=config.layers or len(present),
         heads=config.heads,
@@ -237,6 +237,24 @@ def _vocabulary(folder: Path, config: Config, tensors: weights.Tensors, known: i
     return vocab
 
 
+_SIZES = ("hidden", "layers", "heads", "head_dim", "intermediate", "vocab")
+"""What the shape of a model without weights is told from."""
+_INFLATED, _LARGE = 10, 500_000_000
+
+
+def _refuse_inflated(folder: Path, config: Config, stored: int) -> None:
+    """The library makes room for what the configuration says before it looks at the weights."""
+    if min(getattr(config, name) for name in _SIZES) < 1:
+        return
+    told = _count(config, _linear_shapes(config))
+    if told > _LARGE and told > _INFLATED * stored:
+        raise ModelError(
+            f"{folder}: config.json describes a model of about {told:,} numbers, its weights hold "
+            f"{stored:,}.",
+            hint="Configuration and weights belong to different models; download both again.",
+        )
+
+
 def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
     """The facts of a model that is only a config.json: shapes are those of Llama-like layers.
 
@@ -246,7 +264,7 @@ def shape_from_config(config: Path | dict[str, Any]) -> ModelFacts:
     path = source / "config.json" if source.is_dir() else source
     raw = read_json(path) if isinstance(config, Path) else config
     found = parse_config(path, raw)
-    for name in ("hidden", "layers", "heads", "head_dim", "intermediate", "vocab"):
+    for name in _SIZES:
         if getattr(found, name) < 1:
             raise ModelError(
                 f"{path}: it does not say what the {name} of the model is.",

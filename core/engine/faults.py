@@ -20,6 +20,12 @@ _NO_MEMORY = (
     "alloc_failed",
 )
 """The words of CUDA, of torch's allocator on Linux and on Windows, and of C++."""
+_PANIC = "PanicException"
+"""How the library of tokenizers ends; it is no Exception, and no module exports it."""
+_PANIC_HINT = (
+    "A pattern in tokenizer.json takes too long. Choose another model; do not use this one unless "
+    "you know who made it."
+)
 
 
 class Diverged(RunError):
@@ -68,6 +74,9 @@ def cause_of(error: BaseException, place: Path | None = None) -> Cause:
         return Cause(code=kind.lower(), text=str(error), hint=error.hint)
     if found := disk_error(error, place or Path(tempfile.gettempdir())):
         return Cause(code="disk", text=str(found), hint=found.hint)
+    if kind == _PANIC:
+        said = f"The tokenizer gave up on a text: {text}"
+        return Cause(code="tokenizer-panic", text=said, hint=_PANIC_HINT)
     known = causes.said(f"{kind}: {text}")
     if known is None and out_of_memory(error):
         known = causes.said("MemoryError")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -50,7 +51,21 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             f"The tokenizer in {folder} cannot be read: {first_line(error)}",
             hint="Download the model again; tokenizer.json and tokenizer_config.json are needed.",
         ) from error
+    if (folder / "config.json").is_file():
+        _refuse_foreign_tokens(folder, tokenizer)
     return tokenizer
+
+
+def _refuse_foreign_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Settings beside tokenizer.json may add tokens; on a GPU one too many ends the process."""
+    rows = models.look(folder).vocab
+    token, highest = max(tokenizer.get_vocab().items(), key=operator.itemgetter(1))
+    if rows and highest >= rows:
+        raise ModelError(
+            f"The settings in {folder} add the token {ascii(token)[:60]} as number {highest:,}; "
+            f"the model knows only {rows:,}.",
+            hint="Remove the token from tokenizer_config.json, or use a model that knows it.",
+        )
 
 
 def load_model(folder: Path, recipe: Recipe, settings: Settings, *, scores: bool = False) -> Any:
@@ -103,6 +118,7 @@ def open_weights(
             attn_implementation=implementation(config, joined=joined),
             device_map={"": 0} if device == "cuda" else None,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, where they can be named
         )
     except Exception as error:
         if out_of_memory(error):
@@ -130,10 +146,10 @@ def _refuse_misfits(folder: Path, found: Mapping[str, Any], *, scores: bool) -> 
 
     A model that also sees is read by its text part, and a judge needs no layer that gives words.
     """
+    other = {name for name, *_ in found["mismatched_keys"]}
+    _refuse(folder, other, "have another shape than config.json says", "They would be random.")
     missing = set(found["missing_keys"]) - ({SCORE} if scores else set())
     _refuse(folder, missing, "are missing", "They would be random.")
-    other = {name for name, *_ in found["mismatched_keys"]}
-    _refuse(folder, other, "have another shape than the model", "They would be random.")
     spare = {name for name in found["unexpected_keys"] if not _SPARE.search(name)}
     _refuse(
         folder,

@@ -63,7 +63,8 @@ NORM = "model.layers.1.input_layernorm.weight"
     ("change", "words"),
     [
         (lambda t: t.pop(NORM), "1 weights are missing"),
-        (lambda t: t.update({NORM: torch.ones(3)}), "cannot be loaded|another shape"),
+        (lambda t: t.update({NORM: torch.ones(3)}),
+         r"1 weights have another shape .*layers.1.input_layernorm"),
         (lambda t: t.update({"model.layers.0.extra.weight": torch.ones(3)}),
          "1 weights have no place in the model .* model.layers.0.extra.weight"),
     ],
@@ -74,6 +75,28 @@ def test_weights_that_are_not_the_models_are_named(
     rewrite(model, change)
     with pytest.raises(ModelError, match=words):
         opened(model)
+
+
+def test_a_size_that_no_weight_has_is_refused_by_name(model: Path) -> None:
+    settle(model, "config.json", intermediate_size=700)
+    with pytest.raises(ModelError, match=r"have another shape .*mlp.down_proj"):
+        opened(model)
+
+
+@pytest.mark.parametrize("change", [{"vocab_size": 4_000_000}, {"head_dim": 65_536}])
+def test_a_size_that_takes_all_memory_is_refused_before_loading(
+    change: dict[str, int], model: Path
+) -> None:
+    settle(model, "config.json", **change)
+    with pytest.raises(ModelError, match="describes a model of about"):
+        opened(model)
+
+
+@pytest.mark.parametrize("settings", [{"extra_special_tokens": ["<|new|>"]}, {"pad_token": "[P]"}])
+def test_tokens_added_beyond_the_embedding_are_named(settings: dict[str, Any], model: Path) -> None:
+    settle(model, "tokenizer_config.json", **settings)
+    with pytest.raises(ModelError, match=r"add the token .* as number 4,096"):
+        load_tokenizer(model)
 
 
 def test_what_the_file_says_of_attention_is_not_obeyed(model: Path) -> None:
@@ -137,16 +160,18 @@ def test_a_pattern_that_a_tokenizer_gives_up_on_ends_in_words(
     tmp_path: Path, model: Path, recipe: Recipe
 ) -> None:
     """Its engine stops after many tries, with an error that is no Exception."""
-    split = {"type": "Split", "pattern": {"Regex": "(a|a)*(b|b)*$x"}, "behavior": "Isolated",
+    split = {"type": "Split", "pattern": {"Regex": "(a|aa)*c"}, "behavior": "Isolated",
              "invert": False}  # fmt: skip
     settle(model, "tokenizer.json", pre_tokenizer=split)
     rows = tmp_path / "rows.jsonl"
-    rows.write_text(json.dumps({"prompt": "a" * 40 + "b" * 40, "answer": "ab" * 200}) + "\n")
+    rows.write_text(json.dumps({"prompt": "a" * 60 + "b c", "answer": "b"}) + "\n")
     chosen = recipe.edit("model", str(model)).edit("data.path", str(rows))
     asked, reply = tmp_path / "recipe.yaml", tmp_path / "reply.json"
     asked.write_text(chosen.edit("data.heldout_share", 0.0).to_yaml())
     assert engine.preview(asked, reply, 1) == 1
-    assert json.loads(reply.read_text())["error"]
+    told = json.loads(reply.read_text())
+    assert told["error"].startswith("The tokenizer gave up on a text")
+    assert "tokenizer.json" in told["hint"]
 
 
 def test_a_run_touches_no_network_and_a_poisoned_checkpoint_is_not_opened(

@@ -177,7 +177,7 @@ def _verified(folder: Path) -> None:
 _SEALED: tuple[tuple[str, Make, str], ...] = (
     ("manifest upwards", sealed("../outside/secret"), "names a file outside"),
     ("manifest absolute", sealed("OUTSIDE/secret"), "names a file outside"),
-    ("manifest of a link", sealed("linked"), "missing"),
+    ("manifest of a link", sealed("linked"), "a link instead of a file"),
 )
 
 

@@ -203,6 +203,8 @@ _MADE: tuple[tuple[str, Make, str], ...] = (
     ("layers of a part", config(vision_config={"num_hidden_layers": 10**7}),
      "num_hidden_layers is"),
     ("list of widths", config(vision_config={"hidden_size": [16, 10**9]}), "hidden_size is"),
+    ("vocabulary without weights", config(vocab_size=4_000_000, hidden_size=256),
+     "describes a model of about"),
     ("unknown size", config(mystery_size=10**15), "mystery_size is"),
     ("no number", config(vision_config={"hidden_size": float("nan")}), "hidden_size is nan"),
     ("endless number", config(rope_theta=float("inf")), "rope_theta is inf"),
