@@ -76,7 +76,7 @@ def _refuse_file(path: Path) -> None:
 def _refuse_gguf(path: Path) -> None:
     raise ModelError(
         f"{path} is a GGUF model, a format for running models that cannot be trained.",
-        hint="Fine-tune the original model in safetensors; its result can be exported to GGUF.",
+        hint="Fine-tune the original model in safetensors; llama.cpp turns its result into GGUF.",
     )
 
 
