@@ -45,7 +45,8 @@ class StepButton(QPushButton):
     def __init__(self, number: int, title: str, parent: QWidget | None = None) -> None:
         super().__init__(f"  {title}", parent)
         self.title = title
-        self.mark: Mark = "open"
+        self.mark: Mark | None = None
+        self._why = ""
         self._number = number
         self.setProperty("kind", "step")
         self.setCheckable(True)
@@ -57,7 +58,9 @@ class StepButton(QPushButton):
 
     def set_mark(self, mark: Mark, why: str) -> None:
         """How the step stands; `why` is the first problem's sentence."""
-        self.mark = mark
+        if (self.mark, self._why) == (mark, why):
+            return  # told ten times a second while a run is watched
+        self.mark, self._why = mark, why
         self.setAccessibleName(f"Step {self._number}, {self.title}: {_SAID[mark]}")
         self.setAccessibleDescription(why)
         self.setToolTip(tip(why))
@@ -65,7 +68,7 @@ class StepButton(QPushButton):
 
     def draw(self) -> None:
         """Draw the mark in the colours of now."""
-        if picture := _PICTURES.get(self.mark):
+        if picture := _PICTURES.get(self.mark or "open"):
             self.setIcon(theme.icon(*picture))
         else:
             self.setIcon(_numbered(self._number, active=self.isChecked()))
