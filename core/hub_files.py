@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from core import durable
+from core import durable, offline
 from core.errors import HubError
 from core.hub_wire import Wire, endpoint, refusal
 from core.machine import disk_free
@@ -195,6 +195,7 @@ def _append(source: Source, file: Remote, part: Path, meter: _Meter) -> Exceptio
             out.seek(start)
             while piece := answer.read1(PIECE):  # what has arrived, without waiting for more
                 _store(out, piece, source.about)
+                offline.refuse_hub(f"Downloading {source.about}")
                 meter.at(file.name, out.tell())
             os.fsync(out.fileno())
     except urllib.error.HTTPError as error:

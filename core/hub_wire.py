@@ -16,7 +16,9 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from core import offline
 from core.errors import HubError
+from core.reach import Shut
 
 TIMEOUT = 30.0
 """Seconds without a single byte after which a connection is given up."""
@@ -28,11 +30,6 @@ DATASETS = "datasets/"
 def endpoint() -> str:
     """The Hub, or the mirror that HF_ENDPOINT names."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def offline_wanted() -> bool:
-    """Whether the user's environment forbids going online."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
 
 
 class NoSuchRevision(HubError):
@@ -119,6 +116,9 @@ def refusal(error: Exception, about: str) -> HubError:
         with error:
             return _status(error.code, error.headers.get("X-Error-Code", ""), about)
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, Shut):
+        why = offline.hub_reason()
+        return HubError(f"{about} was stopped, {cause}", hint=offline.way_back(why))
     if isinstance(cause, TimeoutError):
         return HubError(
             f"{endpoint()} did not answer within {TIMEOUT:.0f} seconds.",

@@ -15,6 +15,7 @@ from core.making.order import Made, Order, Progress
 from core.making.sieve import WHY
 from core.making.source import Source
 from core.places import expand
+from core.vault import can_keep
 from gui.background import Task
 from gui.fields import Choice
 from gui.parts import Disclosure
@@ -73,7 +74,7 @@ class MakeCard(Card):
         self.key.setAccessibleName("Key")
         about = f"Sent to this address alone. Empty: from {keys.KEYS[0]} or the keyring, if there."
         self.server.add_row("Key", self.key, about)
-        self.keep.setVisible(keys.can_keep())
+        self.keep.setVisible(can_keep())
         order = Order(seeds=Path(), output=Path())
         self.order, self.cost = ValueForm(order, _ORDER), ValueForm(order, _COST)
 
@@ -193,7 +194,7 @@ class MakeCard(Card):
         self.here.setVisible(not self.remote)
         for part in (self.server, self.cost, self.sent):
             part.setVisible(self.remote)
-        self.keep.setVisible(self.remote and keys.can_keep())
+        self.keep.setVisible(self.remote and can_keep())
 
 
 def _follow(making: Making, task: Task) -> None:
