@@ -10,6 +10,7 @@ import errno
 import http.client
 import json
 import os
+import re
 import ssl
 import urllib.error
 import urllib.parse
@@ -22,6 +23,7 @@ from core.reach import Shut
 
 TIMEOUT = 30.0
 """Seconds without a single byte after which a connection is given up."""
+_FROM = re.compile(r"bytes (\d+)-")
 MAX_ANSWER = 20_000_000
 DATASETS = "datasets/"
 """Begins the address of a dataset; models have none."""
@@ -87,7 +89,13 @@ class Wire:
         Raises OSError or HTTPException; the caller may try again.
         """
         answer = self._open(path, {"Range": f"bytes={start}-"} if start else {})
-        return answer, start if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            return answer, 0
+        told = _FROM.match(answer.headers.get("Content-Range", ""))
+        if told is not None and int(told[1]) != start:
+            answer.close()
+            raise http.client.HTTPException(f"asked from byte {start}, got it from {told[1]}")
+        return answer, start
 
     def _open(self, path: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
         request = urllib.request.Request(self._endpoint + path, headers=headers or {})
@@ -161,7 +169,7 @@ def _status(code: int, reason: str, about: str) -> HubError:
             f"The Hub refuses {about} to this account.",
             hint=f"The token may lack the right to read it. See {page}",
         )
-    if code == 429:
+    if code == http.HTTPStatus.TOO_MANY_REQUESTS:
         return HubError(
             "The Hub received too many requests from this address.",
             hint=f"Wait a few minutes and try again. {_TOKEN} Accounts have a higher limit.",
