@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import catalog, durable, hub, launch, mixing, places, recipe
+from core import catalog, durable, hub, launch, mixing, offline, places, recipe
 from core.anchors import anchored
 from core.describe import (
     data_lines,
@@ -218,4 +218,16 @@ def fetch(arguments: Namespace, terminal: Terminal) -> int:
         folder = watch_fetch(download)
     terminal.say(f"Stored in {folder}. Use it as `{field}: {arguments.model}` in a recipe.")
     terminal.answer({"dataset" if spec else "model": arguments.model, "folder": str(folder)})
+    return 0
+
+
+def stay_offline(arguments: Namespace, terminal: Terminal) -> int:
+    """Set the switch that the window shows too, or tell how it stands."""
+    if arguments.choice:
+        offline.switch(arguments.choice == "on")
+    why = offline.reason()
+    terminal.say(f"Offline ({why}): nothing leaves this computer." if why else "Online.")
+    if offline.forced():
+        terminal.say(f"{offline.VARIABLE} decides; the switch itself does nothing meanwhile.")
+    terminal.answer({"offline": bool(why), "because": why, "switch": offline.switched()})
     return 0

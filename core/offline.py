@@ -91,7 +91,7 @@ def hub_reason() -> str:
 
 def sentence(what: str, why: str) -> str:
     """Why something is not done."""
-    return f"{what} needs the network, and Tunesmith is offline ({why})."
+    return f"{what} is not possible: Tunesmith is offline ({why})."
 
 
 def way_back(why: str) -> str:
