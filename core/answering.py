@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from pydantic import Field
 
+from core.anchors import anchored_model
 from core.choices import Data
 from core.dataset import Example, question_side, read_examples, split
 from core.errors import CoreError, DataError, RunError
@@ -100,7 +101,8 @@ class Answers(Value):
 
 def as_it_is(model: str, sampling: Sampling) -> Speaker:
     """A model before any training."""
-    return Speaker(name=f"{model}, as it is", model=model, sampling=sampling)
+    whole = anchored_model(model, Path.cwd())
+    return Speaker(name=f"{model}, as it is", model=whole, sampling=sampling)
 
 
 def result_of(run: RunDir, sampling: Sampling) -> Speaker:

@@ -20,6 +20,7 @@ from core.errors import CoreError, RunError
 from core.machine import read_machine
 from core.memory.correction import device_name
 from core.memory.measured import Measured
+from core.offline import SILENCE
 from core.recipe import Recipe
 from core.value import Value
 
@@ -31,17 +32,18 @@ _KEEP = (
 )  # fmt: skip
 _SET = {
     "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "HF_TOKEN_PATH": os.devnull,
+    "HF_STORED_TOKENS_PATH": os.devnull,
     "HF_DATASETS_OFFLINE": "1",
     "USE_HUB_KERNELS": "NO",
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "BITSANDBYTES_NOWELCOME": "1",
     "PYTORCH_ALLOC_CONF": "expandable_segments:True",
-}
-"""The engine is offline, asks nobody, and its own loops bring the parallelism; memory of a card is
-reserved in pages that grow, so that little more is reserved than used."""
+} | SILENCE
+"""The engine is offline, finds no token, asks nobody, and its own loops bring the parallelism;
+memory of a card is reserved in pages that grow, so that little more is reserved than used."""
 WHOLE_MEASUREMENT = 1800.0
 """Seconds: a large model is loaded once, then five steps are taken."""
 _POLL = 0.2
@@ -104,7 +106,7 @@ def ask(
             if told := _progress(reply):
                 advance(*told)
 
-        status, said = _run(command, time.monotonic() + timeout, late, look)
+        status, said = _run(command, asked.parent, time.monotonic() + timeout, late, look)
         if not reply.is_file():
             raise _lost(job, status, said)
         answer: dict[str, Any] = json.loads(reply.read_text(encoding="utf-8"))
@@ -162,7 +164,7 @@ def _ended(recipe: Recipe, settings: Settings, failure: str) -> Measured:
 
 
 def _run(
-    command: list[str], deadline: float, late: RunError, meanwhile: Callable[[], None]
+    command: list[str], folder: Path, deadline: float, late: RunError, meanwhile: Callable[[], None]
 ) -> tuple[int, bytes]:
     """Exit status and error output of a process that does not outlive this call."""
     with subprocess.Popen(
@@ -170,6 +172,7 @@ def _run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        cwd=folder,
         env=engine_environment(),
     ) as process:
         try:

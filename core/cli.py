@@ -10,11 +10,22 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, data_commands, exporting, judging, model_commands, planning
+from core import (
+    __version__,
+    commands,
+    data_commands,
+    exporting,
+    judging,
+    model_commands,
+    offline,
+    planning,
+    reach,
+)
 from core.errors import CoreError
 from core.terminal import Terminal
 
 Command = Callable[[argparse.Namespace, Terminal], int]
+_OFFLINE = "--offline"
 INTERRUPTED = 130
 """What shells expect of a program that was ended by Ctrl-C."""
 
@@ -64,6 +75,10 @@ def _fetch(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _offline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("choice", nargs="?", choices=("on", "off"), help="without: tell which")
+
+
 def _fast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="do not count tokens first")
 
@@ -82,6 +97,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "export": (exporting.export, exporting.options, "the result of a run as a whole model"),
     "models": (model_commands.models, model_commands.options, "pickled weights made safetensors"),
     "fetch": (commands.fetch, _fetch, "download a model or dataset from the Hub"),
+    "offline": (commands.stay_offline, _offline, "nothing leaves this computer: on, off, or which"),
 }
 """Each subcommand: what it does, its options, and its line in the help."""
 SUBCOMMANDS: tuple[str, ...] = tuple(TABLE)
@@ -92,6 +108,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="tunesmith",
         description="Fine-tune language models. Without a subcommand the window opens.",
+    )
+    parser.add_argument(
+        _OFFLINE, action="store_true", help="nothing leaves this computer; anywhere in the line"
     )
     parser.add_argument("--version", action="version", version=f"tunesmith {__version__}")
     every = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -106,11 +125,14 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit status."""
-    words = sys.argv[1:] if argv is None else argv
+    given = sys.argv[1:] if argv is None else argv
+    words = [word for word in given if word != _OFFLINE]
     terminal = Terminal(json="--json" in words)
+    reach.guard(offline.wanted)
     try:
         arguments = make_parser().parse_args(words)
-        return TABLE[arguments.command][0](arguments, terminal)
+        with offline.held(_OFFLINE in given):
+            return TABLE[arguments.command][0](arguments, terminal)
     except SystemExit as done:  # argparse printed help or the version
         return int(done.code or 0)
     except CoreError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from core import catalog, durable, hub, launch, mixing, places, recipe
-from core.choices import Data, Source
+from core import catalog, durable, hub, launch, mixing, offline, places, recipe
+from core.anchors import anchored
 from core.describe import (
     data_lines,
     failure,
@@ -15,7 +15,7 @@ from core.describe import (
     tell_result,
 )
 from core.errors import CoreError, RecipeError, RunError
-from core.hub_spec import as_spec, read_spec
+from core.hub_spec import read_spec
 from core.launch import Engine
 from core.machine import read_machine
 from core.memory import correction
@@ -23,7 +23,6 @@ from core.plan import Facts, make_plan
 from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
-from core.templates import find
 from core.terminal import Terminal, table
 from core.watch import bring, watch, watch_engine, watch_fetch
 
@@ -74,41 +73,7 @@ def write_new(path: Path, text: str) -> None:
 
 def load(path: Path) -> Recipe:
     """A recipe file; relative paths in it start at its own folder. Raises RecipeError."""
-    chosen = recipe.load(path)
-    folder = path.absolute().parent
-    data = _anchored_data(chosen.data, folder)
-    model = chosen.model
-    if model.startswith((".", "~")) or (folder / model).is_dir():
-        model = str(folder / Path(model).expanduser())
-    return chosen.model_copy(update={"data": data, "model": model})
-
-
-def _anchored_data(data: Data, folder: Path) -> Data:
-    def moved(source: Source) -> Source:
-        return source.model_copy(update={"path": _anchored(source.path, folder)})
-
-    return data.model_copy(
-        update={
-            "path": _anchored(data.path, folder),
-            "heldout": _anchored(data.heldout, folder),
-            "mix": tuple(map(moved, data.mix)),
-            "replay": moved(data.replay),
-            "template": _anchored_template(data.template, folder),
-        }
-    )
-
-
-def _anchored_template(choice: str, folder: Path) -> str:
-    """A file is looked for beside the recipe; names of the catalogue stay names."""
-    return choice if not choice or find(choice) else _anchored(choice, folder)
-
-
-def _anchored(path: str, folder: Path) -> str:
-    if not path or path.startswith(places.SAMPLE):
-        return path
-    if spec := as_spec(path, folder):
-        return str(spec)
-    return str(folder / Path(path).expanduser())
+    return anchored(recipe.load(path), path.absolute().parent)
 
 
 def gather(chosen: Recipe, *, count: bool) -> Facts:
@@ -253,4 +218,16 @@ def fetch(arguments: Namespace, terminal: Terminal) -> int:
         folder = watch_fetch(download)
     terminal.say(f"Stored in {folder}. Use it as `{field}: {arguments.model}` in a recipe.")
     terminal.answer({"dataset" if spec else "model": arguments.model, "folder": str(folder)})
+    return 0
+
+
+def stay_offline(arguments: Namespace, terminal: Terminal) -> int:
+    """Set the switch that the window shows too, or tell how it stands."""
+    if arguments.choice:
+        offline.switch(arguments.choice == "on")
+    why = offline.reason()
+    terminal.say(f"Offline ({why}): nothing leaves this computer." if why else "Online.")
+    if offline.forced():
+        terminal.say(f"{offline.VARIABLE} decides; the switch itself does nothing meanwhile.")
+    terminal.answer({"offline": bool(why), "because": why, "switch": offline.switched()})
     return 0

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from core.redaction import redact
 from core.value import Value
 
 Level = Literal["blocker", "warning", "tip"]
@@ -44,11 +45,14 @@ class Problem(Value):
 
 
 class CoreError(Exception):
-    """Base of every error shown to a user. `hint` says what to do next."""
+    """Base of every error shown to a user. `hint` says what to do next.
+
+    Errors repeat what libraries and servers said, so a secret in them is hidden here.
+    """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(redact(message))
+        self.hint = redact(hint)
 
 
 class YamlError(CoreError):

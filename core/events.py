@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from core.redaction import redact
 from core.value import Value
 
 PhaseName = Literal[
@@ -272,8 +273,8 @@ _adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 
 
 def encode(event: Event) -> bytes:
-    """One line for events.jsonl."""
-    return event.model_dump_json().encode() + b"\n"
+    """One line for events.jsonl; logs are handed on, so no secret is in one."""
+    return redact(event.model_dump_json()).encode() + b"\n"
 
 
 def decode(line: bytes) -> Event | None:

@@ -11,24 +11,30 @@ It says one JSON object per line on stdout: {"done", "total", "file"} while it g
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from core import hub_data
+from core import hub_data, offline, reach, vault
 from core.errors import DataError, HubError
 from core.fetch_shape import fetch_shape
 from core.hub_files import Remote, Say, Source, download, remote
 from core.hub_spec import HubSpec, read_spec
-from core.hub_wire import Wire, offline_wanted, refusal
+from core.hub_wire import Wire, endpoint, refusal
 from core.models import hub_folder, is_hub_id
+from core.redaction import HUB_SECRETS, cover_streams, learn
 
 SOURCE = "source.json"
 """Where a downloaded model came from: id, commit and the digest of every file."""
 _WANTED = re.compile(
     r"[\w.-]+\.(safetensors|json|txt|jinja|model)|README\.md|(LICENSE|NOTICE|USE_POLICY)[\w.-]*"
+)
+_DOES = {"search": "Searching the Hub for", "shape": "Reading the shape of"} | dict.fromkeys(
+    ("get", "data"), "Downloading"
 )
 _SECOND_COPY = re.compile(r"consolidated[\w.-]*\.safetensors")
 
@@ -99,18 +105,20 @@ def _say(line: dict[str, Any]) -> None:
 
 
 def _token() -> str:
+    """From the environment, the system's keyring, or where `hf auth login` put it."""
+    given = next(filter(None, (os.environ.get(name, "").strip() for name in HUB_SECRETS)), "")
+    return learn(given or vault.kept(urlsplit(endpoint()).netloc) or _logged_in())
+
+
+def _logged_in() -> str:
     from huggingface_hub import get_token
 
     return get_token() or ""
 
 
 def _obey(arguments: Sequence[str]) -> None:
-    if offline_wanted():
-        raise HubError(
-            "This computer is set to stay offline (HF_HUB_OFFLINE).",
-            hint="Remove HF_HUB_OFFLINE from the environment to download.",
-        )
     command, text, *rest = arguments
+    offline.refuse_hub(f"{_DOES.get(command, command)} {text!r:.80}")
     if command == "search":
         _say({"found": search(text, int(rest[0]) if rest else 20, Wire(_token()))})
         return
@@ -140,6 +148,8 @@ def _spec(text: str) -> HubSpec:
 
 def main(arguments: Sequence[str]) -> int:
     """Do one job; every failure is said in a line."""
+    cover_streams()
+    reach.guard(lambda: bool(offline.hub_reason()))
     try:
         _obey(arguments)
     except BrokenPipeError:

@@ -20,6 +20,8 @@ from typing import Any
 from core.child import Child, decode, last_line
 from core.errors import HubError
 from core.hub_spec import HubSpec
+from core.offline import SILENCE
+from core.redaction import HUB_SECRETS, learn, without_secrets
 from core.value import Value
 
 SEARCH_SECONDS = 60.0
@@ -137,8 +139,8 @@ class Fetch:
 
 def _environment(token: str) -> dict[str, str]:
     """The user's own, for proxies and certificates; a token given here wins over a stored one."""
-    extra = {"HF_TOKEN": token} if token else {}
-    return {**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1", **extra}
+    extra = {"HF_TOKEN": learn(token)} if token else {}
+    return without_secrets(dict(os.environ), *HUB_SECRETS) | SILENCE | extra
 
 
 def _raise_error(answer: dict[str, Any]) -> None:

@@ -14,22 +14,30 @@ import time
 import urllib.error
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from core import durable
+from core import durable, offline
 from core.errors import HubError
 from core.hub_wire import Wire, endpoint, refusal
 from core.machine import disk_free
 from core.numbers import show_bytes
+from core.redaction import redact
 
 PIECE = 1 << 20
 PAUSES = (0.5, 2.0, 5.0)
 """Seconds between attempts while nothing arrives; any progress starts them anew."""
+PATIENCE = 60
+"""Seconds; a server that wants a longer pause ends the download, which can go on later."""
 SPARE = 200_000_000
 """Bytes of the disk that a download leaves free."""
+KEPT_FOR = 14 * 86_400.0
+"""Seconds that parts of a download wait for somebody who goes on with it."""
+_ASIDE, _LOCK = ".fetching-", ".lock"
 Say = Callable[[dict[str, Any]], None]
 
 
@@ -90,10 +98,12 @@ def download(
     source: Source, files: Sequence[Remote], final: Path, record: Record, say: Say
 ) -> None:
     """Fill a folder, or go on where the last attempt stopped. Raises HubError."""
-    aside = final.parent / f".fetching-{final.name}"
-    aside.mkdir(parents=True, exist_ok=True)
+    sweep(final.parent)
+    aside = final.parent / f"{_ASIDE}{final.name}"
+    final.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(final.parent / f"{aside.name}.lock", timeout=0):
+        with FileLock(_lock_of(aside), timeout=0):
+            aside.mkdir(exist_ok=True)
             _same_commit(aside, source.commit)
             refuse_full_disk(source.about, aside, files)
             _get_all(source, files, aside, say)
@@ -102,6 +112,25 @@ def download(
         raise HubError(
             f"{source.about} is already being downloaded.", hint="Wait for the other download."
         ) from error
+
+
+def _lock_of(aside: Path) -> Path:
+    return aside.with_name(f"{aside.name}{_LOCK}")
+
+
+def sweep(store: Path) -> None:
+    """Remove what downloads left that nobody went on with for long, unless one is at work there.
+
+    The empty lock files stay: removing one could let two processes hold the same download.
+    """
+    for aside in sorted(store.glob(f"{_ASIDE}*/")):
+        with suppress(OSError, Timeout), FileLock(_lock_of(aside), timeout=0):
+            if time.time() - _touched(aside) > KEPT_FOR:
+                shutil.rmtree(aside)
+
+
+def _touched(aside: Path) -> float:
+    return max(path.stat().st_mtime for path in (aside, *aside.iterdir()))
 
 
 def _same_commit(aside: Path, commit: str) -> None:
@@ -187,25 +216,55 @@ def _fill(source: Source, file: Remote, part: Path, meter: _Meter) -> None:
 
 def _append(source: Source, file: Remote, part: Path, meter: _Meter) -> Exception:
     """Store what one connection brings; returns why it ended. Refusals are raised at once."""
+    offline.refuse_hub(f"Downloading {source.about}")
     here = part.stat().st_size
     try:
         answer, start = source.wire.open_file(source.path(file.name), here)
-        with answer, part.open("r+b") as out:
-            out.truncate(start)
-            out.seek(start)
-            while piece := answer.read1(PIECE):  # what has arrived, without waiting for more
-                _store(out, piece, source.about)
-                meter.at(file.name, out.tell())
-            os.fsync(out.fileno())
+        with answer:
+            _refuse_another(source, file, answer.headers, start)
+            with part.open("r+b") as out:
+                out.truncate(start)
+                out.seek(start)
+                # what has arrived, without waiting for more; and no more than there should be
+                while piece := answer.read1(min(PIECE, file.size - out.tell())):
+                    _store(out, piece, source.about)
+                    offline.refuse_hub(f"Downloading {source.about}")
+                    meter.at(file.name, out.tell())
+                os.fsync(out.fileno())
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part does not belong to this file
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # not a part of this file
             part.write_bytes(b"")
-        elif error.code < 500:
+        elif error.code == HTTPStatus.TOO_MANY_REQUESTS and _waited(error):
+            return error
+        elif error.code < HTTPStatus.INTERNAL_SERVER_ERROR:
             raise refusal(error, source.about) from error
         return error
     except (OSError, http.client.HTTPException) as error:
         return error
     return ConnectionError("the connection ended early")
+
+
+def _waited(error: urllib.error.HTTPError) -> bool:
+    """Whether the server named a short pause, which is over now."""
+    named = error.headers.get("Retry-After", "")
+    if not (named.isascii() and named.isdigit()) or int(named) > PATIENCE:
+        return False
+    time.sleep(int(named))
+    return True
+
+
+def _refuse_another(source: Source, file: Remote, headers: Mapping[str, str], start: int) -> None:
+    """A page to log in with, or another file, must not be taken for this one. Raises HubError."""
+    length = headers.get("Content-Length", "")
+    if not length.isdigit() or int(length) == file.size - start:
+        return
+    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    what = "a web page" if kind == "text/html" else f"a file of {show_bytes(start + int(length))}"
+    raise HubError(
+        f"Instead of {file.name} of {source.about}, {show_bytes(file.size)}, {what} was sent.",
+        hint="Perhaps this network wants a log-in first: open a web page in a browser, then try "
+        "again. What was downloaded so far is kept.",
+    )
 
 
 def _store(out: Any, piece: bytes, about: str) -> None:
@@ -223,9 +282,11 @@ def _finish(
     digests = {file.name: file.sha256 or file.blob for file in files}
     name, first = record
     written = first | {"commit": source.commit, "endpoint": endpoint(), "files": digests}
-    durable.write_atomically(aside / name, json.dumps(written, indent=1))
+    durable.write_atomically(aside / name, redact(json.dumps(written, indent=1)))
     known = {name, *(file.local for file in files)}
     for path in aside.iterdir():
         if path.name not in known:
             path.unlink()
+    durable.settle(aside)
     aside.rename(final)
+    durable.settle(final.parent)

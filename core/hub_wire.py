@@ -10,16 +10,20 @@ import errno
 import http.client
 import json
 import os
+import re
 import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
 
+from core import offline
 from core.errors import HubError
+from core.reach import Shut
 
 TIMEOUT = 30.0
 """Seconds without a single byte after which a connection is given up."""
+_FROM = re.compile(r"bytes (\d+)-")
 MAX_ANSWER = 20_000_000
 DATASETS = "datasets/"
 """Begins the address of a dataset; models have none."""
@@ -28,11 +32,6 @@ DATASETS = "datasets/"
 def endpoint() -> str:
     """The Hub, or the mirror that HF_ENDPOINT names."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-
-
-def offline_wanted() -> bool:
-    """Whether the user's environment forbids going online."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "TRUE", "YES", "ON"}
 
 
 class NoSuchRevision(HubError):
@@ -90,7 +89,13 @@ class Wire:
         Raises OSError or HTTPException; the caller may try again.
         """
         answer = self._open(path, {"Range": f"bytes={start}-"} if start else {})
-        return answer, start if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            return answer, 0
+        told = _FROM.match(answer.headers.get("Content-Range", ""))
+        if told is not None and int(told[1]) != start:
+            answer.close()
+            raise http.client.HTTPException(f"asked from byte {start}, got it from {told[1]}")
+        return answer, start
 
     def _open(self, path: str, headers: dict[str, str] | None = None) -> http.client.HTTPResponse:
         request = urllib.request.Request(self._endpoint + path, headers=headers or {})
@@ -119,6 +124,9 @@ def refusal(error: Exception, about: str) -> HubError:
         with error:
             return _status(error.code, error.headers.get("X-Error-Code", ""), about)
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, Shut):
+        why = offline.hub_reason()
+        return HubError(f"{about} was stopped, {cause}", hint=offline.way_back(why))
     if isinstance(cause, TimeoutError):
         return HubError(
             f"{endpoint()} did not answer within {TIMEOUT:.0f} seconds.",
@@ -161,7 +169,7 @@ def _status(code: int, reason: str, about: str) -> HubError:
             f"The Hub refuses {about} to this account.",
             hint=f"The token may lack the right to read it. See {page}",
         )
-    if code == 429:
+    if code == http.HTTPStatus.TOO_MANY_REQUESTS:
         return HubError(
             "The Hub received too many requests from this address.",
             hint=f"Wait a few minutes and try again. {_TOKEN} Accounts have a higher limit.",

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import psutil
 
 from core import answering, asking, causes
+from core.anchors import anchored
 from core.asking import WHOLE_MEASUREMENT, ask, engine_command, engine_environment
 from core.causes import Cause
 from core.errors import DiskError, RecipeError, RunError
@@ -47,6 +48,7 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                cwd=run.root,  # not where the user is: a stranger's folder, perhaps
                 env=engine_environment(),
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -133,7 +135,12 @@ def start(root: Path, recipe: Recipe, plan: Plan) -> Engine:
             f"A run in {root} needs {show_bytes(need)}, {show_bytes(free)} are free there.",
             hint="Make room on that disk, or choose another folder.",
         )
-    return Engine(RunDir.create(root, recipe, plan.model_dump_json(indent=1)))
+    return Engine(RunDir.create(root, _whole(recipe), plan.model_dump_json(indent=1)))
+
+
+def _whole(recipe: Recipe) -> Recipe:
+    """With paths that mean the same from wherever an engine works."""
+    return anchored(recipe, Path.cwd())
 
 
 def resume(run: RunDir, because: str = "") -> Engine:
@@ -226,7 +233,7 @@ def preview(recipe: Recipe, rows: int = 5, timeout: float = 600.0) -> Preview:
         f"The rows were not counted within {timeout:,.0f} seconds.",
         hint="Try a smaller dataset; `tunesmith run --fast` starts without counting.",
     )
-    answer = ask("preview", recipe.to_yaml(), str(rows), timeout=timeout, late=late)
+    answer = ask("preview", _whole(recipe).to_yaml(), str(rows), timeout=timeout, late=late)
     return Preview.model_validate(answer)
 
 
@@ -291,4 +298,4 @@ def measure(
     """
     if plan.settings is None or plan.blockers:
         raise RecipeError(plan.blockers, hint="Only a plan that is ready can be measured.")
-    return asking.measure(recipe, plan.settings, timeout, meanwhile)
+    return asking.measure(_whole(recipe), plan.settings, timeout, meanwhile)

@@ -13,6 +13,7 @@ from core.numbers import percent, show_bytes, show_count, show_duration
 from core.plan import Plan
 from core.plan_text import MILLION, SPEED_BAND, called, doubt, priced, verdict_line
 from core.recipe import Recipe
+from core.redaction import redact
 
 COLOURS = ("#2a78d6", "#d97706", "#0d9f6e", "#b3408f", "#6d5bd0", "#0e8a9c", "#8a6d1f", "#7a7f87")
 _STYLE = """
@@ -53,14 +54,14 @@ def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
     writer.writerows(rows)
-    return text.getvalue()
+    return redact(text.getvalue())
 
 
 def page(recipe: Recipe, plan: Plan, options: Sequence[Option]) -> str:
     """The plan as one HTML file without scripts, pictures or anything from elsewhere."""
     title = f"{escape(recipe.model)}, {escape(recipe.adaptation.title)}"
     parts = (*_memory(plan), *_choices(plan), *_gpus(options, plan.tokens), *_recipe(recipe))
-    return (
+    return redact(
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n" + "\n".join(parts) +
         f'\n<p class="muted">Made by Tunesmith {__version__}.</p>\n</body></html>\n'

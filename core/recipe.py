@@ -18,6 +18,7 @@ from core.adapt import ADAPTATIONS, Adaptation, Lora
 from core.choices import Checks, Data, Source, Training
 from core.errors import Problem, RecipeError, YamlError
 from core.objectives import OBJECTIVES, SFT, Objective
+from core.redaction import holds_secret
 from core.value import Value
 from core.yamls import read_yaml
 
@@ -85,10 +86,26 @@ def parse(raw: object) -> Recipe:
     """A recipe from plain data. Raises RecipeError that names every fault."""
     if not isinstance(raw, Mapping):
         raise RecipeError([_blocker("", "a recipe is a list of `name: value` lines")])
+    _refuse_secrets(raw, "")
     try:
         return Recipe.model_validate(raw)
     except ValidationError as error:
         raise RecipeError(_problems(error)) from error
+
+
+def _refuse_secrets(node: object, where: str) -> None:
+    """A recipe is handed on, and copied into every run. Raises RecipeError."""
+    if isinstance(node, str) and holds_secret(node):
+        raise RecipeError(
+            [_blocker(where, "this holds a token, key or password, and a recipe keeps none")],
+            hint="Tokens belong in the environment (HF_TOKEN) or the system's keyring.",
+        )
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            _refuse_secrets(value, f"{where}.{name}" if where else str(name))
+    elif isinstance(node, list | tuple):
+        for value in node:
+            _refuse_secrets(value, where)
 
 
 def load(path: Path) -> Recipe:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from core.errors import CoreError
+from core.redaction import redact
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.)", re.S)
 """An ANSI control sequence, an operating system command with its text, or a short escape."""
@@ -65,9 +66,9 @@ class Terminal:
 
 
 def write(text: str, stream: TextIO) -> None:
-    """Print and flush; when nobody listens any more, go on in silence."""
+    """Print without secrets and flush; when nobody listens any more, go on in silence."""
     try:
-        print(text, file=stream, flush=True)
+        print(redact(text), file=stream, flush=True)
     except BrokenPipeError:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, stream.fileno())

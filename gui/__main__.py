@@ -19,7 +19,8 @@ BAD_INPUT = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Open the window, or hand over to the headless tool. Returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and _headless(arguments[0]):
+    words = [word for word in arguments if word != "--offline"]
+    if words and _headless(words[0]):
         from core import cli
 
         return cli.main(arguments)
@@ -28,9 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if refusal is not None:
         print(f"error: {refusal.text}\nhint: {refusal.hint}", file=sys.stderr)
         return BAD_INPUT
+    from core import offline
     from gui import app
 
-    return app.run(_options(wanted))
+    with offline.held(wanted.offline):
+        return app.run(_options(wanted))
 
 
 def _headless(word: str) -> bool:
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tunesmith", add_help=False)
     parser.add_argument("recipe", nargs="?", type=Path, help="a recipe to open")
     parser.add_argument("--run", type=Path, help="the folder of a run to open")
+    parser.add_argument("--offline", action="store_true", help="nothing leaves this computer")
     parser.add_argument("--theme", choices=("system", "light", "dark"))
     return parser
 

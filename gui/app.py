@@ -13,6 +13,7 @@ from core.machine import read_machine
 from core.places import data_home
 from gui import messages, settings, theme
 from gui.collector import Collector
+from gui.offline import switch
 from gui.runner import Runner
 from gui.session import Session
 from gui.window import Window
@@ -76,6 +77,7 @@ def run(options: Options) -> int:
     Collector(app)
     net = messages.Net(messages.log_file(), app)
     net.install()
+    switch().close_window()
     guard = WheelGuard(app)
     app.installEventFilter(guard)
     window = make_window(options)

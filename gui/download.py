@@ -5,10 +5,11 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QApplication, QProgressBar, QVBoxLayout, QWidget
 
-from core import hub
+from core import hub, offline
 from core.errors import CoreError
 from core.numbers import show_bytes
 from gui.background import Task
+from gui.offline import switch
 from gui.widgets import Notice, PlainLabel, QuietButton, row
 
 _PERMILLE = 1000
@@ -39,6 +40,7 @@ class Download(QWidget):
         column.addLayout(row(self.stop))
         self.progress.hide()
         self.stop.hide()
+        switch().changed.connect(self._obey)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.cancel)
@@ -62,6 +64,11 @@ class Download(QWidget):
         """End the download; the next one goes on where it stopped."""
         if self._fetch is not None:
             self._fetch.cancel()
+
+    def _obey(self) -> None:
+        """What goes on when the network is closed ends; it goes on another time."""
+        if offline.hub_reason():
+            self.cancel()
 
     def say(self, text: str) -> None:
         """One line on what goes on; empty for nothing."""

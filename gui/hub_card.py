@@ -17,6 +17,7 @@ from core.models import is_hub_id
 from core.numbers import show_count
 from gui.background import Task
 from gui.download import Download
+from gui.offline import OfflineNotice, switch
 from gui.text import plain, tip
 from gui.widgets import Card, PlainLabel, QuietButton, row
 
@@ -39,6 +40,8 @@ class HubCard(Card):
                 "muted",
             )
         )
+        self.away = OfflineNotice("Searching and downloading")
+        self.add(self.away)
         self.body.addLayout(self._line())
         self.results = QListWidget()
         self.results.setAccessibleName("Models found")
@@ -55,6 +58,7 @@ class HubCard(Card):
         self.plan = QuietButton("Plan without downloading", "memory-stick")
         self.plan.clicked.connect(self.read_shape)
         self.body.addLayout(row(self.get, self.plan))
+        switch().changed.connect(self._update)
         self._update()
 
     def _line(self) -> QHBoxLayout:
@@ -81,7 +85,7 @@ class HubCard(Card):
     def search(self) -> None:
         """Ask the Hub; the answer comes later."""
         text = self.text.text().strip()
-        if not text:
+        if not text or self.away.active:
             return
         if self._search is not None:
             self._search.forget()
@@ -104,7 +108,7 @@ class HubCard(Card):
     def read_shape(self) -> None:
         """Ask for what a plan needs: some kilobytes."""
         model_id = self.chosen()
-        if not model_id:
+        if not model_id or self.away.active:
             return
         self.fetching.say(f"Reading the shape of {model_id} …")
         task = Task(self, lambda: hub.shape(model_id))
@@ -117,7 +121,7 @@ class HubCard(Card):
     def download(self) -> None:
         """Fetch the chosen model; what was fetched before is kept."""
         model_id = self.chosen()
-        if model_id and not self.fetching.busy:
+        if model_id and not self.fetching.busy and not self.away.active:
             self.fetching.begin(hub.fetch(model_id))
 
     def _failed(self, error: CoreError) -> None:
@@ -125,14 +129,15 @@ class HubCard(Card):
         self.fetching.failed(error)
 
     def _update(self) -> None:
-        self.get.setEnabled(bool(self.chosen()) and not self.fetching.busy)
-        self.plan.setEnabled(bool(self.chosen()))
+        online = not self.away.active
+        self.get.setEnabled(online and bool(self.chosen()) and not self.fetching.busy)
+        self.plan.setEnabled(online and bool(self.chosen()))
         chosen = self.chosen()
         why = "" if chosen else "Choose a result, or type a full id such as owner/name."
         self.get.setToolTip(tip(why))
         self.get.setAccessibleDescription(why)
         self.get.setText(f"Download {chosen}" if chosen else "Download")
-        self.look.setEnabled(bool(self.text.text().strip()))
+        self.look.setEnabled(online and bool(self.text.text().strip()))
 
 
 def describe(model: hub.Found) -> str:

@@ -9,6 +9,7 @@ from core.errors import CoreError
 from core.hub_spec import HUB, read_spec
 from gui.download import Download
 from gui.fields import LineEdit
+from gui.offline import OfflineNotice, switch
 from gui.session import Session
 from gui.widgets import Card, PlainLabel, QuietButton
 
@@ -30,13 +31,19 @@ class HubDataCard(Card):
         self.get.clicked.connect(self.download)
         self.fetching = Download()
         self.fetching.complete.connect(self.session.use_data)
-        self.fetching.moved.connect(lambda: self.get.setDisabled(self.fetching.busy))
+        self.fetching.moved.connect(self._update)
+        self.away = OfflineNotice("Downloading a dataset")
+        switch().changed.connect(self._update)
         line = QHBoxLayout()
         line.addWidget(self.name, 1)
         line.addWidget(self.get)
-        self.add(PlainLabel(_HOW, "muted"))
+        self.add(PlainLabel(_HOW, "muted"), self.away)
         self.body.addLayout(line)
         self.add(self.fetching)
+        self._update()
+
+    def _update(self) -> None:
+        self.get.setDisabled(self.fetching.busy or self.away.active)
 
     def download(self) -> None:
         """Fetch what is named; what was fetched before is kept."""
@@ -49,4 +56,5 @@ class HubDataCard(Card):
             self.fetching.failed(error)
             return
         assert spec is not None
-        self.fetching.begin(hub.fetch_data(spec))
+        if not self.away.active:
+            self.fetching.begin(hub.fetch_data(spec))

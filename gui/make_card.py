@@ -6,17 +6,21 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QApplication, QCheckBox, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
+from core import offline
 from core.copies import home_for, stem_of
 from core.errors import CoreError
 from core.making import keys
+from core.making.endpoint import is_here
 from core.making.job import Job, Making
 from core.making.ledger import part_of
 from core.making.order import Made, Order, Progress
 from core.making.sieve import WHY
 from core.making.source import Source
 from core.places import expand
+from core.vault import can_keep
 from gui.background import Task
 from gui.fields import Choice
+from gui.offline import OfflineNotice, switch
 from gui.parts import Disclosure
 from gui.session import Session
 from gui.value_form import ValueForm
@@ -54,6 +58,7 @@ class MakeCard(Card):
         self.notice.pressed.connect(self._use)
         self.add(PlainLabel(_ABOUT, "muted"), self.unfolding, self.progress, self.status)
         self.add(self.notice)
+        switch().changed.connect(self._obey)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.cancel)
@@ -73,7 +78,7 @@ class MakeCard(Card):
         self.key.setAccessibleName("Key")
         about = f"Sent to this address alone. Empty: from {keys.KEYS[0]} or the keyring, if there."
         self.server.add_row("Key", self.key, about)
-        self.keep.setVisible(keys.can_keep())
+        self.keep.setVisible(can_keep())
         order = Order(seeds=Path(), output=Path())
         self.order, self.cost = ValueForm(order, _ORDER), ValueForm(order, _COST)
 
@@ -83,7 +88,17 @@ class MakeCard(Card):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(10)
         self.sent = Notice("note", "Your rows or documents are sent to this server.")
-        for part in (self.who, self.here, self.sent, self.server, self.keep, self.order, self.cost):
+        self.away = OfflineNotice("A server elsewhere", hub=False)
+        for part in (
+            self.who,
+            self.here,
+            self.away,
+            self.sent,
+            self.server,
+            self.keep,
+            self.order,
+            self.cost,
+        ):
             column.addWidget(part)
         column.addLayout(row(self.start, self.stop))
         return content
@@ -130,6 +145,14 @@ class MakeCard(Card):
         task.start()
         self._update()
         self.stop.setFocus()
+
+    def _obey(self) -> None:
+        """No server elsewhere is asked any more when the network is closed."""
+        source = self.server.value
+        here = isinstance(source, Source) and is_here(source.endpoint)
+        if offline.wanted() and self.remote and not here:
+            self.cancel()
+        self._update()
 
     def cancel(self) -> None:
         """End the work; the same order goes on with it."""
@@ -193,7 +216,8 @@ class MakeCard(Card):
         self.here.setVisible(not self.remote)
         for part in (self.server, self.cost, self.sent):
             part.setVisible(self.remote)
-        self.keep.setVisible(self.remote and keys.can_keep())
+        self.keep.setVisible(self.remote and can_keep())
+        self.away.setVisible(self.remote and self.away.active)
 
 
 def _follow(making: Making, task: Task) -> None:

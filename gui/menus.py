@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from PySide6.QtGui import QAction, QActionGroup, QKeySequence, QShortcut
 from PySide6.QtWidgets import QMenu
 
+from core import offline
+from gui.offline import switch
 from gui.pages import PAGES
 from gui.theme import Choice
 
@@ -38,7 +40,22 @@ def _file(window: Window, menu: QMenu) -> None:
     menu.addSeparator()
     _add(menu, "Open &run…", window.files.choose_run, "Ctrl+R")
     menu.addSeparator()
+    _work_offline(menu)
+    menu.addSeparator()
     _add(menu, "&Quit", window.close, "Ctrl+Q")
+
+
+def _work_offline(menu: QMenu) -> None:
+    action = menu.addAction("Work o&ffline")
+    action.setCheckable(True)
+
+    def draw() -> None:
+        action.setChecked(offline.wanted())
+        action.setEnabled(not offline.forced())
+
+    menu.aboutToShow.connect(draw)
+    action.triggered.connect(switch().turn)
+    draw()
 
 
 def _edit(window: Window, menu: QMenu) -> None:

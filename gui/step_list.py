@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from gui import theme
+from gui.offline import OfflineButton
 from gui.text import tip
 from gui.widgets import IconButton, PlainLabel
 
@@ -173,4 +174,5 @@ class StepList(QFrame):
         line.addWidget(self._looks)
         line.addWidget(about)
         line.addStretch(1)
+        line.addWidget(OfflineButton())
         return line

@@ -28,6 +28,7 @@ from gui import menus, messages, settings, theme
 from gui.files import Files
 from gui.frame import Frame
 from gui.marks import answering, problem_marks, run_mark
+from gui.offline import switch
 from gui.pages import PAGES, PageSpec
 from gui.pages.base import Page
 from gui.runner import Runner
@@ -89,6 +90,7 @@ class Window(QMainWindow):
         self.rail.fresh.connect(self.new_recipe)
         self.rail.looks.connect(self.toggle_dark)
         self.rail.about.connect(self.about)
+        switch().refused.connect(self._not_sent)
         self.side.fix.connect(self.session.apply)
         self.side.show_place.connect(self.show_place)
         self.footer.back.clicked.connect(self.go_back)
@@ -213,6 +215,10 @@ class Window(QMainWindow):
     @Slot(str, str)
     def _refused(self, path: str, reason: str) -> None:
         self.footer.say(f"{path}: {reason}", "bad")
+
+    @Slot(str)
+    def _not_sent(self, text: str) -> None:
+        self.footer.say(text, "bad")
 
     @Slot(object)
     def _trouble(self, error: CoreError) -> None:

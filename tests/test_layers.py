@@ -20,12 +20,15 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
+redaction reach
 value sizing child disk manifest
 errors
 metrics numbers events places yamls causes awake
-machine weights hub_wire templates
+machine weights vault templates
 screening
 model_files durable
+offline
+hub_wire
 holder
 models formats room
 rewards teachers
@@ -33,6 +36,7 @@ adapt objectives choices
 recipe catalog
 reading findings jsonl
 copies hub_spec
+anchors
 recognise
 dataset tokens thinning
 history pulse

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from core import reach
 from core.awake import awake
-from core.engine.confine import confine
+from core.engine.confine import confine, no_network
 from core.engine.emit import Voice, versions
 from core.engine.ending import INTERRUPTED, insist
 from core.engine.faults import Stopped, cause_of, explain
@@ -31,6 +32,7 @@ from core.errors import CoreError, RunError
 from core.events import Failed, Finished, Started
 from core.memory.traced import Request
 from core.recipe import load
+from core.redaction import cover_streams
 from core.rundir import RunDir, write_environment
 from core.value import Value
 
@@ -40,8 +42,11 @@ LOCK_PATIENCE = 2.0
 
 def main(arguments: list[str]) -> int:
     """Dispatch; 0 when the job was done, 1 when it failed."""
+    cover_streams()
     faulthandler.enable()
     confine()
+    reach.guard(lambda: True)
+    no_network()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process
     match arguments:
         case ["run", root, serial, *because]:

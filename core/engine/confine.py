@@ -21,6 +21,11 @@ _FORBIDDEN = {
 }
 """Numbers of the processor and of its calls for sockets, for starting a program (execve), and for
 reaching into another process (ptrace, process_vm_*); io_uring could do the same by a side door."""
+_UNIX, _NETLINK, _IO_URING = 1, 16, 425
+_CODES = (0x20, 0x15, 0x35, 0x06)
+"""Of the kernel's rules: load a number, is it equal, is it at least, end."""
+_ALLOWED, _REFUSED = 0x7FFF0000, 0x00050001
+"""How a rule ends: the call goes on, or fails with "operation not permitted"."""
 _EVENTS = ("socket.", "subprocess.", "os.exec", "os.posix_spawn", "os.system", "os.fork", "pty.")
 
 
@@ -74,12 +79,27 @@ def _refuse(event: str, _: Any) -> None:
         raise PermissionError(f"a file that is being converted asks for {event}")
 
 
+def no_network() -> bool:
+    """Have the kernel refuse sockets that lead out of this computer, whoever in this process or
+    among its children opens them; false where that is not possible.
+
+    Left are those to programs on this computer (systemd-inhibit) and to the kernel (drivers).
+    """
+    number, calls = _FORBIDDEN.get(platform.machine(), (0, ()))
+    if sys.platform != "linux" or not calls:
+        return False
+    return _have_kernel_refuse(_local_sockets_only(number, calls[0]))
+
+
 def _close_doors() -> bool:
     """Have the kernel refuse the forbidden calls; false where that is not possible."""
     number, calls = _FORBIDDEN.get(platform.machine(), (0, ()))
     if sys.platform != "linux" or not calls:
         return False
-    program = _filter(number, calls)
+    return _have_kernel_refuse(_filter(number, calls))
+
+
+def _have_kernel_refuse(program: bytes) -> bool:
     held = ctypes.create_string_buffer(program)
     count = len(program) // 8
     packed = struct.pack("HxxxxxxQ", count, ctypes.addressof(held))
@@ -96,7 +116,7 @@ def _filter(processor: int, calls: tuple[int, ...]) -> bytes:
 
     Calls of another processor's kind, and those of x86's 32-bit numbers, are refused as well.
     """
-    load, equal, above, end = 0x20, 0x15, 0x35, 0x06
+    load, equal, above, end = _CODES
     count = len(calls)
     rules = [
         (load, 0, 0, 4),
@@ -104,7 +124,29 @@ def _filter(processor: int, calls: tuple[int, ...]) -> bytes:
         (load, 0, 0, 0),
         (above, count + 1, 0, 0x40000000),
         *((equal, count - place, 0, call) for place, call in enumerate(calls)),
-        (end, 0, 0, 0x7FFF0000),
-        (end, 0, 0, 0x00050001),
+        (end, 0, 0, _ALLOWED),
+        (end, 0, 0, _REFUSED),
     ]
+    return _packed(rules)
+
+
+def _local_sockets_only(processor: int, socket_call: int) -> bytes:
+    """The rules that look at which family a new socket is of; jumps count the rules between."""
+    load, equal, above, end = _CODES
+    return _packed([
+        (load, 0, 0, 4),
+        (equal, 0, 8, processor),
+        (load, 0, 0, 0),
+        (above, 6, 0, 0x40000000),
+        (equal, 5, 0, _IO_URING),
+        (equal, 0, 3, socket_call),
+        (load, 0, 0, 16),  # the first argument of the call
+        (equal, 1, 0, _UNIX),
+        (equal, 0, 1, _NETLINK),
+        (end, 0, 0, _ALLOWED),
+        (end, 0, 0, _REFUSED),
+    ])  # fmt: skip
+
+
+def _packed(rules: list[tuple[int, int, int, int]]) -> bytes:
     return b"".join(struct.pack("HBBI", *rule) for rule in rules)

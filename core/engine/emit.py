@@ -8,6 +8,7 @@ import time
 
 import psutil
 
+from core import reach
 from core.engine.event_log import EventLog
 from core.events import Event, Failed, Finished, Memory, Phase, PhaseName, Saved, Warned, encode
 from core.machine import gpu_reading
@@ -31,9 +32,19 @@ class Voice:
     def __init__(self, run: RunDir) -> None:
         self._log = EventLog(run.events_file)
         self._number = self._log.last
+        self._refused = 0
 
     def say(self, event: Event) -> None:
-        """Append one event; what ends or saves a run is also forced to the disk."""
+        """Append one event; what ends or saves a run is also forced to the disk.
+
+        Whatever asked for the network since the last one is told behind it.
+        """
+        self._append(event)
+        for attempt in reach.attempts()[self._refused :]:
+            self._refused += 1
+            self._append(Warned(code="network-refused", text=f"Training has no network: {attempt}"))
+
+    def _append(self, event: Event) -> None:
         self._number += 1
         told = {"seq": self._number, "tick": time.monotonic()}
         line = encode(event.model_copy(update=told))

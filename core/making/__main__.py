@@ -12,15 +12,19 @@ import signal
 import sys
 from typing import Any
 
+from core import offline, reach
 from core.errors import CoreError
 from core.making.job import Job
 from core.making.make import make
 from core.making.source import open_writer
+from core.redaction import cover_streams
 
 
 def main(arguments: list[str]) -> int:
     """0 when rows were made, 1 when not."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an engine ends before this process does
+    cover_streams()
+    reach.guard(offline.wanted)
     job = Job.model_validate_json(arguments[0])
     try:
         writer = open_writer(job.source, job.order)

@@ -186,14 +186,16 @@ def address(url: str) -> str:
 def _refuse_open_wire(url: str, key: Key) -> None:
     """A key must not cross a network in the clear."""
     parts = urllib.parse.urlsplit(url)
-    if key.secret and parts.scheme == "http" and not _here(parts.hostname or ""):
+    if key.secret and parts.scheme == "http" and not is_here(url):
         raise EndpointError(
             f"The key from {key.origin} would be sent to {parts.netloc} unencrypted.",
             hint="Use https://, or unset the key if this server needs none.",
         )
 
 
-def _here(host: str) -> bool:
+def is_here(url: str) -> bool:
+    """Whether a server is on this computer."""
+    host = urllib.parse.urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -203,7 +205,7 @@ def _here(host: str) -> bool:
 def _opener(url: str) -> urllib.request.OpenerDirector:
     """Follows no redirect, and goes through no proxy to a server on this computer."""
     handlers = [_NoRedirect(), urllib.request.HTTPSHandler(context=certificates())]
-    if _here(urllib.parse.urlsplit(url).hostname or ""):
+    if is_here(url):
         handlers.append(urllib.request.ProxyHandler({}))
     return urllib.request.build_opener(*handlers)
 

@@ -18,6 +18,8 @@ from core.errors import CoreError, RunError
 from core.making.keys import KEYS
 from core.making.order import Made, Order, Progress
 from core.making.source import Source
+from core.offline import SILENCE
+from core.redaction import SERVER_SECRETS, learn, without_secrets
 from core.value import Value
 
 
@@ -35,7 +37,8 @@ class Making:
         self.made: Made | None = None
         """What came of it, once all is done."""
         command = [sys.executable, "-I", "-X", "utf8", "-m", "core.making", job.model_dump_json()]
-        self._child = Child(command, {**os.environ, **({KEYS[0]: key} if key else {})})
+        environment = without_secrets(dict(os.environ), *SERVER_SECRETS) | SILENCE
+        self._child = Child(command, environment | ({KEYS[0]: learn(key)} if key else {}))
 
     def progress(self) -> Iterator[Progress]:
         """Progress until the end; ends quietly when cancelled. Raises CoreError on failure."""

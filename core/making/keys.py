@@ -1,20 +1,19 @@
-"""The key for a server: where it is found, and where it may be kept. Nothing else holds one."""
+"""The key for a server: where it is found, and who gets to see it. Nothing else holds one."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import urllib.parse
 from dataclasses import dataclass, field
 
+from core import vault
 from core.errors import EndpointError
+from core.redaction import SERVER_SECRETS, learn
 
-KEYS = ("TUNESMITH_API_KEY", "OPENAI_API_KEY")
+KEYS = SERVER_SECRETS
 """Variables of the environment that may hold the key, the first one first."""
 OPENAI = "openai.com"
 """Who the second one is meant for: no other server gets to see it."""
-SERVICE = "tunesmith"
-"""Under this name, with the server's as user, the system's keyring may hold a key."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +30,12 @@ def find_key(url: str) -> Key:
     for name in KEYS if _is_openai(host) else KEYS[:1]:
         if secret := os.environ.get(name, "").strip():
             return _sound(Key(secret, name))
-    return _sound(Key(_kept(host), "the system's keyring"))
+    return _sound(Key(vault.kept(host), "the system's keyring"))
 
 
 def _is_openai(host: str) -> bool:
     name = host.partition(":")[0].casefold()
     return name == OPENAI or name.endswith(f".{OPENAI}")
-
-
-def _kept(host: str) -> str:
-    try:
-        import keyring
-        from keyring.errors import KeyringError
-    except ImportError:
-        return ""
-    try:
-        return keyring.get_password(SERVICE, host) or ""
-    except KeyringError:
-        return ""  # a locked keyring is as good as none; the server says when it needs a key
 
 
 def _sound(key: Key) -> Key:
@@ -60,22 +47,15 @@ def _sound(key: Key) -> Key:
             f"The key in {key.origin} holds characters that no key has.",
             hint="Copy it again, without line breaks.",
         )
+    learn(key.secret)
     return key
-
-
-def can_keep() -> bool:
-    """Whether there is a way to the system's keyring."""
-    return importlib.util.find_spec("keyring") is not None
 
 
 def keep(url: str, secret: str) -> None:
     """Put the key for a server into the system's keyring. Raises EndpointError."""
-    import keyring
-    from keyring.errors import KeyringError
-
     try:
-        keyring.set_password(SERVICE, host_of(url), secret)
-    except KeyringError as error:
+        vault.keep(host_of(url), secret)
+    except vault.VaultError as error:
         raise EndpointError(
             "The system's keyring did not take the key.",
             hint="Unlock it, or give the key anew each time.",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from core.errors import CoreError
-from core.making.endpoint import Endpoint
-from core.making.keys import find_key
+from core import offline, reach
+from core.errors import CoreError, EndpointError
+from core.making.endpoint import Endpoint, address, is_here
+from core.making.keys import find_key, host_of
 from core.making.local import Local
 from core.making.order import Order, Writer
 from core.value import FOLDER, Value
@@ -44,6 +45,7 @@ def open_writer(source: Source, order: Order) -> Writer:
         return Local(source.model, longest=order.max_tokens, temperature=order.temperature)
     if not source.remote_model:
         raise CoreError("--remote-model is missing.", hint="Say what the server calls the model.")
+    _mind_the_switch(source.endpoint)
     return Endpoint(
         source.endpoint,
         source.remote_model,
@@ -52,3 +54,11 @@ def open_writer(source: Source, order: Order) -> Writer:
         temperature=order.temperature,
         timeout=source.timeout,
     )
+
+
+def _mind_the_switch(endpoint: str) -> None:
+    """Offline, only a server on this computer may be asked. Raises EndpointError."""
+    if is_here(address(endpoint)):
+        reach.let(*reach.LOOPBACK)
+    else:
+        offline.refuse(f"Asking {host_of(endpoint)} for rows", EndpointError)

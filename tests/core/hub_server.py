@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -28,7 +29,21 @@ class Repo:
     cut_after: int = 0
     """Bytes after which a connection is cut, once per file."""
     stall_after: int = 0
-    """Bytes after which nothing more comes until `released`."""
+    """Bytes after which nothing more comes until `released`; -1: not even one comes."""
+    page: str = ""
+    """A file instead of which a web page comes."""
+    unequal: int = 0
+    """Bytes that every file of weights is longer, or shorter, than the listing says."""
+    endless: str = ""
+    """A file that goes on after its end, without telling its length."""
+    limited: list[str] = field(default_factory=list)
+    """Values of Retry-After with which the next requests for a file are refused (429)."""
+    shifted: int = 0
+    """Bytes by which the answer begins elsewhere than asked for, and says so."""
+    lost_range: bool = False
+    """Answer 416 to whoever asks for a part."""
+    pace: float = 0.0
+    """Seconds that each megabyte takes."""
     commit: str = COMMIT
     converted: dict[str, bytes] = field(default_factory=dict)
     """Files of the branch that holds the Hub's own conversion to Parquet."""
@@ -52,6 +67,8 @@ class Hub:
     url: str = ""
     ranges: list[tuple[str, str]] = field(default_factory=list)
     """Files asked for, each with its Range header."""
+    sent: list[tuple[str, int, int]] = field(default_factory=list)
+    """Of every answer with weights: the file, its first byte, and how many bytes were sent."""
     tokens: set[str] = field(default_factory=set)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -150,23 +167,41 @@ class _Handler(BaseHTTPRequestHandler):
         if file not in files:
             self._refuse(404, "EntryNotFound")
             return
+        if repo.limited:
+            self._refuse(429, "", {"Retry-After": repo.limited.pop(0)})
+            return
         self.hub.ranges.append((file, self.headers.get("Range", "")))
+        if file == repo.page:
+            self._send_body(b"<html>Please log in to the network</html>", "text/html")
+            return
         self._send(repo, file, files[file])
 
     def _send(self, repo: Repo, file: str, content: bytes) -> None:
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
-        if start >= len(content):
+        if start >= len(content) or (start and repo.lost_range):
             self._refuse(416, "")
+            return
+        if file.endswith(".safetensors"):
+            content = (content + b"x" * repo.unequal)[: len(content) + repo.unequal]
+        start = max(0, start - repo.shifted) if "Range" in self.headers else start
+        if file == repo.endless:
+            self._drown(content[start:])
             return
         if file == repo.corrupt:
             content = content[:-1] + bytes([content[-1] ^ 1])
         self.send_response(206 if "Range" in self.headers else 200)
         self.send_header("Content-Length", str(len(content) - start))
+        if "Range" in self.headers:
+            whole = len(content)
+            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
         self.send_header("X-Repo-Commit", repo.commit)
         self.send_header("X-Linked-Size", str(len(content)))
         self.end_headers()
-        self._body(repo, file, content[start:])
+        if repo.pace:
+            self._slowly(repo.pace, file, start, content[start:])
+        else:
+            self._body(repo, file, content[start:])
 
     def _body(self, repo: Repo, file: str, body: bytes) -> None:
         if repo.cut_after and file not in repo.cuts and len(body) > repo.cut_after:
@@ -174,24 +209,48 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: repo.cut_after])
             self.close_connection = True
         elif repo.stall_after and len(body) > repo.stall_after:
-            self.wfile.write(body[: repo.stall_after])
+            self.wfile.write(body[: max(0, repo.stall_after)])
             self.wfile.flush()
             self.hub.released.wait()
             self.close_connection = True
         else:
             self.wfile.write(body)
 
+    def _slowly(self, pace: float, file: str, start: int, body: bytes) -> None:
+        """Count what goes out, until whoever asked is gone."""
+        sent = 0
+        try:
+            for at in range(0, len(body), 1 << 16):
+                sent += self.wfile.write(body[at : at + (1 << 16)])
+                time.sleep(pace / 16)
+        except OSError:
+            self.close_connection = True
+        self.hub.sent.append((file, start, sent))
+
+    def _drown(self, body: bytes) -> None:
+        """More and more, until whoever asked has had enough."""
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(body)
+            while not self.hub.released.is_set():
+                self.wfile.write(bytes(1 << 20))
+
     def _json(self, answer: object) -> None:
         self._send_body(json.dumps(answer).encode())
 
-    def _send_body(self, body: bytes) -> None:
+    def _send_body(self, body: bytes, kind: str = "application/json") -> None:
         self.send_response(200)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def _refuse(self, code: int, reason: str) -> None:
+    def _refuse(self, code: int, reason: str, more: dict[str, str] | None = None) -> None:
         self.send_response(code)
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         if reason:
             self.send_header("X-Error-Code", reason)
         self.send_header("Content-Length", "0")

@@ -23,11 +23,12 @@ from core.jsonl import write_rows
 from core.making import endpoint
 from core.making.endpoint import address
 from core.making.job import Job, Making
-from core.making.keys import KEYS, SERVICE, find_key, host_of
+from core.making.keys import KEYS, find_key, host_of
 from core.making.ledger import part_of, state_of
 from core.making.order import Order
 from core.making.prompts import PASSAGE, SHORTEST, passages
 from core.making.source import Source
+from core.vault import SERVICE
 from tests.core.planted import clean
 from tests.core.writer_server import KEY, Answer, Said, Server, rows, serve
 
