@@ -22,7 +22,7 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value sizing child disk manifest
 errors
-metrics numbers events places yamls causes awake
+metrics numbers events places yamls causes awake oddities
 machine weights hub_wire templates
 screening
 model_files durable

@@ -163,7 +163,7 @@ def no_inherited_stdin(tree: ast.Module) -> Iterator[ast.AST]:
     for call in calls(tree, "Popen", "run", "call", "check_call", "check_output"):
         if dotted(call.func).startswith("subprocess."):
             stdin = keyword(call, "stdin")
-            if stdin is None or not dotted(stdin).endswith("DEVNULL"):
+            if stdin is None or not dotted(stdin).endswith(("DEVNULL", "PIPE")):
                 yield call
 
 
@@ -269,6 +269,8 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
      "subprocess.run(['ls'], stdin=subprocess.DEVNULL)"),
     (no_inherited_stdin, "subprocess.Popen(['ls'], stdin=None)",
      "subprocess.Popen(['ls'], stdin=subprocess.DEVNULL)"),
+    (no_inherited_stdin, "subprocess.Popen(['cat'], stdin=sys.stdin)",
+     "subprocess.Popen(['cat'], stdin=subprocess.PIPE)"),
     (no_shell, "subprocess.run(command, shell=True)", "subprocess.run(command)"),
     (no_shell, "os.system(command)", "os.replace(a, b)"),
     (no_pickles, "import pickle", "import json"),
