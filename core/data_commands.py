@@ -240,6 +240,8 @@ def _row_lines(row: PreviewRow) -> Iterator[str]:
     for kind, text in stretches:
         for line in text.split("\n"):
             yield f"  {_KINDS[kind]:{width}} | {line}"
+    if row.beyond:
+        yield f"  ... and {row.beyond:,} more tokens"
 
 
 def _stretches(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:

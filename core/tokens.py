@@ -111,6 +111,8 @@ class PreviewRow(Value):
     """Name of the dataset, when it is not the first of a mix."""
     answer: AnswerSide = ""
     pieces: tuple[Piece, ...]
+    beyond: int = 0
+    """Tokens behind these, of which there were too many to show."""
 
 
 class Preview(Value):

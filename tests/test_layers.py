@@ -20,7 +20,7 @@ LARGE = {"pyarrow", "openpyxl", "rensa"}
 READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
-value sizing child disk manifest
+value sizing child disk manifest visible
 errors
 metrics numbers events places yamls causes awake oddities
 machine weights hub_wire templates

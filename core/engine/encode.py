@@ -38,6 +38,8 @@ from core.tokens import (
 IGNORED = -100
 """Label of a token that is read but not learned, torch's own convention."""
 BATCH = 256
+MOST_SHOWN = 20_000
+"""Tokens of a row that are shown; one row may have millions."""
 FIRST_LINES = 20
 """Rows that are named of those that are left out."""
 
@@ -301,8 +303,14 @@ def show(
     tokenizer: PreTrainedTokenizerBase, row: Row, length: int, answer: AnswerSide = ""
 ) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
-    pieces = tuple(_pieces(tokenizer, row, length))
-    return PreviewRow(line=row.line, source=row.source, answer=answer, pieces=pieces)
+    shown = replace(row, ids=row.ids[:MOST_SHOWN], trained=row.trained[:MOST_SHOWN])
+    return PreviewRow(
+        line=row.line,
+        source=row.source,
+        answer=answer,
+        pieces=tuple(_pieces(tokenizer, shown, length)),
+        beyond=len(row.ids) - len(shown.ids),
+    )
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:

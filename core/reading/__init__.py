@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.durable import digest
 from core.errors import DataError
-from core.reading.base import BadLine, Line, Read, unreadable
+from core.reading.base import BadLine, Line, Read, bounded, unreadable
 from core.reading.columnar import arrow, parquet
 from core.reading.folder import PROSE, files_of
 from core.reading.json_rows import json_lines, json_whole
@@ -68,9 +68,9 @@ def read_rows(path: Path) -> Read:
             entry = find_entry(path)
             yield from map(entry.rename, read_rows(entry.path))
         elif path.is_dir():
-            yield from _folder(path)
+            yield from map(bounded, _folder(path))
         else:
-            yield from _reader(path)(path)
+            yield from map(bounded, _reader(path)(path))
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -47,6 +47,14 @@ def listed(**entry: Any) -> Make:
     )
 
 
+def _row(**more: Any) -> bytes:
+    return json.dumps(ROW | more).encode() + b"\n"
+
+
+def _nested(depth: int) -> Any:
+    return [_nested(depth - 1)] if depth else "x"
+
+
 def _link(place: Place) -> None:
     place.folder.mkdir()
     (place.outside / "secret.jsonl").write_bytes(GOOD)
@@ -157,6 +165,12 @@ _DATA: tuple[tuple[str, Make, str], ...] = (
     ("texts outside of a stream", one("rows.arrow", _arrow(file=False, end=-5)), "damaged"),
     ("a table that is none", one("rows.parquet", b"PAR1" + bytes(60) + b"PAR1"), "damaged"),
     ("rows nested without end", one(FIRST, _DEEP), "nested too deep"),
+    ("a cell nested without end", one(FIRST, _row(meta=_nested(500))), "nested too deep"),
+    ("a row of many columns", one(FIRST, _row(**{f"c{n}": n for n in range(5_000)})),
+     "5,002 columns; 2,000 are the most"),
+    ("a table of many columns",
+     one("rows.csv", f"{','.join(f'c{n}' for n in range(5_000))}\n{',' * 4_999}\n".encode()),
+     "5,000 columns; 2,000 are the most"),
     ("rows of endless numbers", one(FIRST, b'{"prompt": NaN, "answer": 1e999}\n'), "NaN"),
     ("a number of many digits", one(FIRST, b'{"prompt": ' + b"9" * 5_000 + b"}\n"), "rows.jsonl"),
     ("a page instead of rows", one(FIRST, b"<!DOCTYPE html><script>x</script>"), "a web page"),
