@@ -63,9 +63,9 @@ class Rehearsal(Value):
     settings: Settings
 
 
-def engine_command(*arguments: str) -> list[str]:
+def engine_command(*arguments: str, module: str = "core.engine") -> list[str]:
     """The one place that knows how an engine is started; isolated from folder and environment."""
-    return [sys.executable, "-I", "-X", "utf8", "-m", "core.engine", *arguments]
+    return [sys.executable, "-I", "-X", "utf8", "-m", module, *arguments]
 
 
 def engine_environment() -> dict[str, str]:

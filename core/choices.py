@@ -107,6 +107,14 @@ class Data(Value):
         f"Otherwise one of {', '.join(one.name for one in templates.CATALOGUE)}, or a .jinja file "
         "with generation marks round the answers. It is saved with the result.",
     )
+    control_tokens: Literal["text", "tokens"] = Field(
+        "text",
+        title="Signs in texts",
+        description="What becomes of the model's own signs, such as <|im_end|>, that stand in the "
+        "rows. text: they are learned as the text that they are, so that no row can end a turn or "
+        "speak as the system. tokens: they are kept as signs, for rows that you wrote with them.",
+        json_schema_extra=EXPERT,
+    )
     mix: tuple[Source, ...] = Field(
         (),
         max_length=20,

@@ -17,6 +17,7 @@ from core.hub_spec import as_spec, located, read_spec
 from core.make_command import make_options, make_rows
 from core.mending import Change, mend, record_of
 from core.objectives import OBJECTIVES
+from core.oddities import sentences
 from core.parting import part
 from core.recipe import Recipe, parse
 from core.templates import SUFFIX
@@ -223,6 +224,8 @@ def _preview(arguments: Namespace, terminal: Terminal) -> int:
         for line in _row_lines(row):
             terminal.say(line)
     terminal.say(_token_line(shown.tokens))
+    for oddity in sentences(shown.tokens.oddities):
+        terminal.say(f"warning: {oddity.text} {oddity.hint}")
     terminal.answer(shown.model_dump(mode="json"))
     return 0
 
@@ -237,6 +240,8 @@ def _row_lines(row: PreviewRow) -> Iterator[str]:
     for kind, text in stretches:
         for line in text.split("\n"):
             yield f"  {_KINDS[kind]:{width}} | {line}"
+    if row.beyond:
+        yield f"  ... and {row.beyond:,} more tokens"
 
 
 def _stretches(pieces: tuple[Piece, ...]) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from core.errors import RunError
 from core.redaction import redact
 from core.value import Value
 
@@ -277,11 +278,21 @@ def encode(event: Event) -> bytes:
     return redact(event.model_dump_json()).encode() + b"\n"
 
 
+class DamagedEvent(RunError, ValueError):
+    """A line of a run's story that no engine has written."""
+
+
+_DAMAGED = (
+    "The file was changed, or its disk is failing. What the run has saved is not touched: its "
+    "checkpoints and its result can still be used."
+)
+
+
 def decode(line: bytes) -> Event | None:
     """One line of events.jsonl; None for a kind this version does not know.
 
     None, too, for a line with bytes that a power cut kept from the disk, which are zero there.
-    Raises ValueError when the line is damaged.
+    Raises DamagedEvent when the line is damaged.
     """
     if b"\0" in line:
         return None
@@ -291,4 +302,4 @@ def decode(line: bytes) -> Event | None:
         if any(fault["type"] == "union_tag_invalid" for fault in error.errors()):
             return None
         where = json.dumps(line[:80].decode(errors="replace"))
-        raise ValueError(f"damaged event line {where}") from error
+        raise DamagedEvent(f"damaged event line {where}", hint=_DAMAGED) from error

@@ -23,6 +23,8 @@ BEFORE = 60
 """Of these, characters in front of the place that matters."""
 _LOOKED_AT = 50
 """Lines among which the first rows are sought."""
+MOST_CELLS = 40
+"""Columns of a row that are shown."""
 MOST = 6
 """Messages of a long conversation that are shown, its last ones."""
 
@@ -101,9 +103,11 @@ def specimens(
 
 
 def _cells(row: Mapping[str, Any]) -> Iterator[Said]:
-    for name, value in row.items():
+    for name, value in itertools.islice(row.items(), MOST_CELLS):
         text = value if isinstance(value, str) else row_text({"": value})[5:-1]
-        yield Said(role=name, text=clip(whole_text(text), 0, LONGEST))
+        yield Said(role=name[:LONGEST], text=clip(whole_text(text), 0, LONGEST))
+    if len(row) > MOST_CELLS:
+        yield Said(role="...", text=f"{len(row) - MOST_CELLS:,} more columns")
 
 
 def _said(line: Line, opened: Opened, check: Check | None) -> tuple[Said, ...]:

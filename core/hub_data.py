@@ -35,6 +35,8 @@ _WORDS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
+MOST_PARTS, MOST_FOLDERS = 40, 3
+"""Of a pattern: names in a row, and how many of them may stand for any number of folders."""
 _HEADER = re.compile(rb"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.S)
 
 Splits = dict[str, list[str]]
@@ -139,7 +141,12 @@ def _listed(entry: Mapping[str, Any], names: Sequence[str]) -> Splits:
 
 def matches(name: str, pattern: str) -> bool:
     """Whether a file fits a pattern; `**` stands for any number of folders."""
-    return _fit(name.split("/"), pattern.removeprefix("./").split("/"))
+    named = pattern.removeprefix("./").split("/")
+    pairs = zip(["", *named], named, strict=False)
+    parts = [part for before, part in pairs if not before == part == "**"]
+    if len(parts) > MOST_PARTS or parts.count("**") > MOST_FOLDERS:
+        return False  # made to take for ever
+    return _fit(name.split("/"), parts)
 
 
 def _fit(names: Sequence[str], patterns: Sequence[str]) -> bool:

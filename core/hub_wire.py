@@ -69,7 +69,7 @@ class Wire:
         tail = f"?{urllib.parse.urlencode(query, doseq=True)}" if query else ""
         try:
             return json.loads(self.read(path + tail, about, MAX_ANSWER))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise HubError(
                 f"{self._endpoint} did not answer like the Hub.",
                 hint="Check the address in HF_ENDPOINT, or a login page of your network.",

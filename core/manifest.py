@@ -34,7 +34,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder.name}: no readable manifest") from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
         raise ValueError(f"{folder.name}: no readable manifest")

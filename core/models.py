@@ -152,7 +152,7 @@ def look_at_shape(model_id: str) -> ModelFacts | None:
         raw = json.loads((folder / SHAPE).read_bytes())
         tensors = {name: weights.Tensor(kind, tuple(sides)) for name, kind, sides in raw["tensors"]}
         size = int(raw["bytes"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     known = {"name": model_id, "here": False, "licence": str(raw.get("licence", ""))}
     return _facts(folder, tensors, size, 0).model_copy(update=known)

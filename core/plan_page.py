@@ -31,6 +31,9 @@ th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px s
 """
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def items_csv(plan: Plan) -> str:
     """The memory bill: item, bytes, note."""
     rows = [(item.name, item.bytes, item.note) for item in plan.items]
@@ -53,8 +56,13 @@ def _csv(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(heads)
-    writer.writerows(rows)
+    writer.writerows([[_cell(cell) for cell in row] for row in rows])
     return redact(text.getvalue())
+
+
+def _cell(cell: object) -> object:
+    """A spreadsheet takes what begins like this for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def page(recipe: Recipe, plan: Plan, options: Sequence[Option]) -> str:

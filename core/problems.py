@@ -13,6 +13,7 @@ from core.misfits.base import blocker, tip, warning
 from core.mixing import shortages
 from core.numbers import show_bytes, show_number
 from core.objectives import OBJECTIVES
+from core.oddities import sentences
 from core.portions import seen_share
 from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
@@ -191,6 +192,8 @@ def _length(facts: Facts, settings: Settings) -> Iterator[Problem]:
             "answers may begin differently from how they were learned. Compare the texts around "
             "add_generation_prompt in its chat_template.jinja.",
         )
+    for oddity in sentences(counted.oddities):
+        yield warning(oddity.where, oddity.text, oddity.fix)
     if counted.untrained:
         yield from _untrained(counted)
     if not counted.room and counted.cut / counted.rows > CUT_SHARE:

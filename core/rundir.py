@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from core import __version__, durable, holder, recipe
 from core.errors import RecipeError, RunError
-from core.events import Event, decode
+from core.events import DamagedEvent, Event, decode
 from core.history import History
 from core.machine import disk_free
 from core.numbers import show_bytes
@@ -162,7 +162,7 @@ class RunDir:
         try:
             found = json.loads(self.about_file.read_bytes())["format"]
             return isinstance(found, int) and found > FORMAT
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return False
 
     def load_recipe(self) -> Recipe:
@@ -170,10 +170,18 @@ class RunDir:
         return recipe.load(self.recipe_file)
 
     def events(self) -> Iterator[Event]:
-        """Every complete event so far, oldest first; kinds from newer versions are skipped."""
+        """Every complete event so far, oldest first; kinds from newer versions are skipped.
+
+        Raises DamagedEvent.
+        """
         with self.events_file.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n") and (event := decode(line)):
+            for number, line in enumerate(file, 1):
+                try:
+                    event = decode(line) if line.endswith(b"\n") else None
+                except DamagedEvent as error:
+                    place = f"{self.events_file}, line {number:,}"
+                    raise DamagedEvent(f"{place}: {error}.", hint=error.hint) from error
+                if event:
                     yield event
 
     def history(self) -> History:

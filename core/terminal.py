@@ -5,29 +5,21 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from core.errors import CoreError
 from core.redaction import redact
-
-_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\|$)|.)", re.S)
-"""An ANSI control sequence, an operating system command with its text, or a short escape."""
-
-
-_REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Invisible marks that turn the reading direction, so that a line shows what it does not say."""
+from core.visible import visible
 
 
 def plain(text: str) -> str:
-    """Text from a file or a model without anything that steers a terminal or reorders a line."""
-    text = _REORDERING.sub("", _SEQUENCE.sub("", text.replace("\r\n", "\n")))
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
+    """Text from a file or a model; what would steer a terminal or reorder a line is shown as a
+    sign of its own."""
+    return visible(text.replace("\r\n", "\n"))
 
 
 class Terminal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from core.oddities import Oddities
 from core.value import Value
 
 LENGTHS = (512, 1024, 2048, 4096)
@@ -51,6 +52,8 @@ class TokenFacts(Value):
     at_lengths: tuple[AtLength, ...] = ()
     asks_alike: bool = True
     """Whether a question ends in use as it does in training."""
+    oddities: Oddities = Oddities()
+    """What strangers may have put into rows and template."""
     template_note: str = ""
     """What was done to the chat template so that answers can be told from questions."""
 
@@ -108,6 +111,8 @@ class PreviewRow(Value):
     """Name of the dataset, when it is not the first of a mix."""
     answer: AnswerSide = ""
     pieces: tuple[Piece, ...]
+    beyond: int = 0
+    """Tokens behind these, of which there were too many to show."""
 
 
 class Preview(Value):

@@ -34,11 +34,13 @@ class ExcerptView(FittedText):
             cursor.insertText(heading, ink("text", bold=True))
             for said in row.said:
                 cursor.insertBlock(spaced(4))
-                cursor.insertText(said.role, ink("muted", bold=True))
+                cursor.insertText(plain(said.role, _ROLE), ink("muted", bold=True))
                 cursor.insertBlock(QTextBlockFormat())
                 cursor.insertText(edged(plain(said.text)), ink("text"))
 
 
+_ROLE = 80
+"""Letters of a role, or of the name of a column."""
 _SIGNS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 

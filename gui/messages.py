@@ -24,6 +24,7 @@ from PySide6.QtWidgets import QAbstractButton, QMessageBox, QWidget
 from core.errors import CoreError
 from core.places import data_home
 from core.redaction import redact
+from core.visible import visible
 from gui.text import plain
 
 _LOG = logging.getLogger("tunesmith.window")
@@ -120,7 +121,7 @@ class Net(QObject):
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8") as file:
-                file.write(redact(text.rstrip()) + "\n")
+                file.write(visible(redact(text.rstrip())) + "\n")
         except OSError as error:
             _LOG.warning("cannot write %s: %s", self.log, error)
 

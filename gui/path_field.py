@@ -12,6 +12,7 @@ from core.places import expand, runs_home
 from core.value import FILE
 from gui.fields import Field, LineEdit, marks
 from gui.rate_edit import mark
+from gui.text import tip
 from gui.widgets import QuietButton
 
 
@@ -43,7 +44,7 @@ class PathField(Field):
         """Show a path; the whole of a long one when the mouse rests on it."""
         self._value = value
         self.edit.set_text(value)
-        self.edit.setToolTip(value)
+        self.edit.setToolTip(tip(value))
 
     def mark(self, reason: str) -> None:
         """Draw the line as refused, or clear that."""

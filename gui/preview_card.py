@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from functools import partial
+from itertools import groupby, zip_longest
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
-from core.errors import CoreError
+from core.errors import CoreError, Edit
+from core.oddities import Oddities, sentences
 from core.tokens import PieceKind, Preview, TokenFacts
 from gui.parts import FactsTable
 from gui.preview_words import describe_tokens, judge_tokens
 from gui.session import Session
 from gui.template_choice import TemplateChoice
+from gui.text import wrappable
 from gui.token_view import Legend, TokenView
 from gui.widgets import Card, Notice, PlainLabel, QuietButton
 
+MOST_ODD = 3
+"""Kinds of what may be strange about rows and template."""
 LEARNED, ASKED = "What the model will learn", "What the model will be asked"
 _LEARNED: tuple[PieceKind, ...] = ("trained", "context", "cut")
 _ASKED: tuple[PieceKind, ...] = ("context", "cut")
@@ -28,15 +33,18 @@ class PreviewCard(Card):
         super().__init__(LEARNED, parent)
         self.session = session
         self._place = 0
+        self._fixes: list[Edit | None] = []
         self.status = PlainLabel("", "muted")
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
         self.busy.setAccessibleName("Counting tokens")
         self.trouble = Notice("bad")
         self.audit = Notice()
+        self.odd = [Notice("warn", on_fix=partial(self._mend, place)) for place in range(MOST_ODD)]
         self.counts, self.legend, self.view = FactsTable(), Legend(), TokenView()
         self.template = TemplateChoice(session)
-        self.add(self.template, self.status, self.busy, self.trouble, self.audit, self.counts)
+        self.add(self.template, self.status, self.busy, self.trouble, self.audit, *self.odd)
+        self.add(self.counts)
         self.body.addWidget(self._turning())
         self.add(self.legend, self.view)
         session.previewed.connect(self._begin)
@@ -73,10 +81,11 @@ class PreviewCard(Card):
         if isinstance(preview, CoreError):
             self.trouble.show_as("bad", f"{preview} {preview.hint}".strip())
         known = isinstance(preview, Preview)
-        for part in (self.audit, self.counts, self.turn, self.legend, self.view):
+        for part in (*self.odd, self.audit, self.counts, self.turn, self.legend, self.view):
             part.setVisible(known)
         if isinstance(preview, Preview):
             self._show_audit(preview.tokens)
+            self._show_odd(preview.tokens.oddities)
             self.counts.show_facts(describe_tokens(preview.tokens))
             self._show_row(self._place)
 
@@ -84,6 +93,18 @@ class PreviewCard(Card):
         whole = bool(tokens.room) or tokens.ended == tokens.rows
         good = whole and not tokens.cut and not tokens.untrained
         self.audit.show_as("ok" if good else "warn", judge_tokens(tokens))
+
+    def _show_odd(self, oddities: Oddities) -> None:
+        """What strangers may have put into rows and template, each with its way out."""
+        self._fixes = [oddity.fix for oddity in sentences(oddities)]
+        texts = [f"{oddity.text} {oddity.hint}" for oddity in sentences(oddities)]
+        for notice, text, fix in zip_longest(self.odd, texts, self._fixes):
+            notice.setVisible(text is not None)
+            notice.show_as("warn", wrappable(text or ""), fix.label if fix else "")
+
+    def _mend(self, place: int) -> None:
+        if fix := self._fixes[place]:
+            self.session.edit(fix.path, fix.value)
 
     def _show_row(self, place: int) -> None:
         preview = self.session.preview

@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from core import templates
 from gui.fields import Choice
 from gui.session import Session
+from gui.text import tip
 from gui.widgets import PlainLabel
 
 FIELD = "data.template"
@@ -45,7 +46,9 @@ class TemplateChoice(QWidget):
         self.box.addItem("Model's own", "")
         for template in templates.CATALOGUE:
             self.box.addItem(template.title, template.name)
-            self.box.setItemData(self.box.count() - 1, template.use, Qt.ItemDataRole.ToolTipRole)
+            self.box.setItemData(
+                self.box.count() - 1, tip(template.use), Qt.ItemDataRole.ToolTipRole
+            )
         if self.box.findData(choice) < 0:
             self.box.addItem(templates.title_of(choice), choice)
         self.box.addItem("Choose a file…", _FILE)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import html
 import re
 
+from core.visible import visible
+
 LONGEST = 2_000
 """Qt takes minutes to lay out one word of a million letters."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _LONG_WORD = re.compile(r"\S{28}(?=\S)")
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """Cut to a showable length, without control and direction marks."""
+    """Cut to a showable length; control and direction marks are shown as signs."""
     short = text if len(text) <= longest else f"{text[:longest].rstrip()} …"
-    return _CONTROL.sub("�", short)
+    return visible(short)
 
 
 def wrappable(text: str) -> str:

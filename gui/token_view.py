@@ -61,10 +61,12 @@ class TokenView(FittedText):
                 cursor.insertBlock(_spaced())
             room -= len(text)
             if room < 0:
-                left = len(row.pieces) - place
+                left = len(row.pieces) - place + row.beyond
                 cursor.insertText(f" … and {left:,} more tokens", ink("muted", bold=True))
                 return
             cursor.insertText(text, formats[piece.kind, bool(place % 2)])
+        if row.beyond:
+            cursor.insertText(f" … and {row.beyond:,} more tokens", ink("muted", bold=True))
 
 
 class Legend(QWidget):
@@ -98,6 +100,7 @@ def visible(text: str) -> str:
 def _summary(row: PreviewRow) -> str:
     counts = {kind: sum(piece.kind == kind for piece in row.pieces) for kind, *_ in _KINDS}
     cut = f", {counts['cut']:,} cut off" if counts["cut"] else ""
+    cut += f", {row.beyond:,} more are not shown" if row.beyond else ""
     side = f", {row.answer} answer" if row.answer else ""
     compared = " Then the expected answer." if counts["expected"] else ""
     return (

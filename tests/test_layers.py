@@ -21,9 +21,9 @@ READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 redaction reach
-value sizing child disk manifest
+value sizing child disk manifest visible
 errors
-metrics numbers events places yamls causes awake
+metrics numbers events places yamls causes awake oddities
 machine weights vault templates
 screening
 model_files durable

@@ -72,6 +72,22 @@ def no_rich_text(tree: ast.Module) -> Iterator[ast.AST]:
     yield from calls(tree, "setHtml", "setMarkdown", "insertHtml", "appendHtml")
 
 
+def no_rich_views(tree: ast.Module) -> Iterator[ast.AST]:
+    """These show markup in whatever they are given; FittedText and QPlainTextEdit do not."""
+    yield from names(tree, "QTextBrowser", "QErrorMessage", "QProgressDialog", "QWizardPage")
+    for call in calls(tree, "append", "setText"):
+        if dotted(call.func).startswith("QTextEdit."):
+            yield call
+
+
+def no_bare_item_tips(tree: ast.Module) -> Iterator[ast.AST]:
+    """The tool tip of an item in a list is taken for HTML as well."""
+    for call in calls(tree, "setData", "setItemData"):
+        told = [given for given in call.args if last_name(given) == "ToolTipRole"]
+        if told and not any(last_name_called(given) == "tip" for given in call.args):
+            yield call
+
+
 def no_bare_labels(tree: ast.Module) -> Iterator[ast.AST]:
     """A QLabel guesses whether its text is markup; PlainLabel does not."""
     for call in calls(tree, "QLabel"):
@@ -163,7 +179,7 @@ def no_inherited_stdin(tree: ast.Module) -> Iterator[ast.AST]:
     for call in calls(tree, "Popen", "run", "call", "check_call", "check_output"):
         if dotted(call.func).startswith("subprocess."):
             stdin = keyword(call, "stdin")
-            if stdin is None or not dotted(stdin).endswith("DEVNULL"):
+            if stdin is None or not dotted(stdin).endswith(("DEVNULL", "PIPE")):
                 yield call
 
 
@@ -228,7 +244,8 @@ EVERYWHERE: tuple[Finder, ...] = (
     no_pickles, no_evaluation, no_listening,
 )  # fmt: skip
 IN_THE_WINDOW: tuple[Finder, ...] = (
-    no_locale_spin_boxes, no_rich_text, no_bare_labels, no_static_message_boxes, no_bare_tips,
+    no_locale_spin_boxes, no_rich_text, no_rich_views, no_bare_item_tips, no_bare_labels,
+    no_static_message_boxes, no_bare_tips,
     no_own_threads, no_blocking_dialogs, no_settings_pickles,
 )  # fmt: skip
 PLANTED: tuple[tuple[Finder, str, str], ...] = (
@@ -238,6 +255,10 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
      "label.setTextFormat(Qt.TextFormat.PlainText)"),
     (no_rich_text, "label.setOpenExternalLinks(True)", "label.setWordWrap(True)"),
     (no_rich_text, "view.setHtml(text)", "view.setPlainText(text)"),
+    (no_rich_views, "view = QTextBrowser()", "view = FittedText('x')"),
+    (no_rich_views, "QTextEdit.append(view, text)", "QPlainTextEdit.appendPlainText(view, text)"),
+    (no_bare_item_tips, "box.setItemData(0, text, Qt.ItemDataRole.ToolTipRole)",
+     "box.setItemData(0, tip(text), Qt.ItemDataRole.ToolTipRole)"),
     (no_bare_labels, "QLabel(f'{path}')", "QLabel(parent)"),
     (no_bare_labels, "QLabel('Rank')", "PlainLabel('Rank')"),
     (no_static_message_boxes, "QMessageBox.warning(self, 'Title', text)", "log.warning(text)"),
@@ -269,6 +290,8 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
      "subprocess.run(['ls'], stdin=subprocess.DEVNULL)"),
     (no_inherited_stdin, "subprocess.Popen(['ls'], stdin=None)",
      "subprocess.Popen(['ls'], stdin=subprocess.DEVNULL)"),
+    (no_inherited_stdin, "subprocess.Popen(['cat'], stdin=sys.stdin)",
+     "subprocess.Popen(['cat'], stdin=subprocess.PIPE)"),
     (no_shell, "subprocess.run(command, shell=True)", "subprocess.run(command)"),
     (no_shell, "os.system(command)", "os.replace(a, b)"),
     (no_pickles, "import pickle", "import json"),

@@ -35,6 +35,7 @@ from core.recipe import load
 from core.redaction import cover_streams
 from core.rundir import RunDir, write_environment
 from core.value import Value
+from core.visible import made_visible
 
 LOCK_PATIENCE = 2.0
 """Seconds: whoever asks whether a run is alive holds its lock for a moment."""
@@ -232,4 +233,5 @@ def _answer(reply: Path, ask: Callable[[], Value]) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout, sys.stderr = made_visible(sys.stdout), made_visible(sys.stderr)
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from core.dataset import Example
 from core.engine.encode import BATCH, FIRST_LINES, Progress, Row, percentiles, question, show
+from core.engine.rendering import TemplateFault, take_odd
+from core.engine.signs import found_in
 from core.formats import Message
 from core.tokens import LENGTHS, AtLength, Piece, PreviewRow, TokenFacts
 
@@ -62,8 +64,13 @@ def encode_asked(
 
 def _asked(tokenizer: PreTrainedTokenizerBase, example: Example) -> Asked:
     *before, last = example.messages
-    ids = question(tokenizer, before)
-    row = Row(example.line, ids, [False] * len(ids), example.source)
+    try:
+        ids = question(tokenizer, before)
+    except TemplateFault as fault:
+        raise fault.at(example.line) from fault
+    signs = tuple(found_in(tokenizer, before))
+    added = take_odd(tokenizer.chat_template).get(0, "")
+    row = Row(example.line, ids, [False] * len(ids), example.source, added, signs)
     return Asked(row, before, last["content"])
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ from trl.chat_template_utils import is_chat_template_stop_token_trained
 
 from core import templates
 from core.durable import write_atomically
+from core.engine import rendering
 from core.errors import ModelError
 
-PATIENCE = 20.0
-"""Seconds a template may take for two short messages; thousandths are usual."""
 LONGEST = 100_000
 """Characters that two short messages may become."""
 _PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
@@ -29,6 +27,7 @@ def give_template(tokenizer: PreTrainedTokenizerBase, choice: str, kept: Path | 
     """
     tokenizer.chat_template = _text(choice, kept)
     title = templates.title_of(choice)
+    rendering.guard(tokenizer.chat_template, title)
     _refuse_split(tokenizer, choice)
     _refuse_unusable(tokenizer, title)
     if not is_chat_template_stop_token_trained(tokenizer):
@@ -73,29 +72,23 @@ def _refuse_split(tokenizer: PreTrainedTokenizerBase, choice: str) -> None:
 
 def _refuse_unusable(tokenizer: PreTrainedTokenizerBase, title: str) -> None:
     """Render two short messages; a stranger's template may be broken, endless or huge."""
-    found: list[str | Exception] = []
-    worker = threading.Thread(target=lambda: found.append(_try(tokenizer)), daemon=True)
-    worker.start()
-    worker.join(PATIENCE)
-    fault = _fault(found[0]) if found else f"takes longer than {PATIENCE:.0f} s for two messages."
+    fault = _fault(_try(tokenizer))
     if fault:
         raise ModelError(f"The chat template {title} {fault}", hint="Choose another template.")
 
 
-def _try(tokenizer: PreTrainedTokenizerBase) -> str | Exception:
+def _try(tokenizer: PreTrainedTokenizerBase) -> str | TemplateError:
     try:
         return str(tokenizer.apply_chat_template(_PROBE, tokenize=False))
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's code does
+    except TemplateError as error:
         return error
 
 
-def _fault(rendered: str | Exception) -> str:
+def _fault(rendered: str | TemplateError) -> str:
     if isinstance(rendered, TemplateSyntaxError):
         return f"has a mistake in line {rendered.lineno}: {rendered.message}."
     if isinstance(rendered, TemplateError):
         return f"refuses a question and its answer: {rendered}."
-    if isinstance(rendered, Exception):
-        return f"cannot be rendered: {type(rendered).__name__}: {rendered}."
     return f"makes {len(rendered):,} characters of two letters." if len(rendered) > LONGEST else ""
 
 

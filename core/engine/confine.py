@@ -76,7 +76,7 @@ def give_up(allowed: Allowance) -> bool:
 
 def _refuse(event: str, _: Any) -> None:
     if event.startswith(_EVENTS):
-        raise PermissionError(f"a file that is being converted asks for {event}")
+        raise PermissionError(f"a stranger's file asks for {event}")
 
 
 def no_network() -> bool:

@@ -7,7 +7,7 @@ is what is learned.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,6 +21,8 @@ from trl.chat_template_utils import (
 
 from core.dataset import Example
 from core.engine.chosen_template import give_template
+from core.engine.rendering import TemplateFault, take_odd
+from core.engine.signs import encode_as_text, found_in, obeyed
 from core.errors import DataError, ModelError
 from core.templates import MARKER
 from core.tokens import (
@@ -36,6 +38,8 @@ from core.tokens import (
 IGNORED = -100
 """Label of a token that is read but not learned, torch's own convention."""
 BATCH = 256
+MOST_SHOWN = 20_000
+"""Tokens of a row that are shown; one row may have millions."""
 FIRST_LINES = 20
 """Rows that are named of those that are left out."""
 
@@ -72,6 +76,10 @@ class Row:
     trained: list[bool]
     source: str = ""
     """Name of the dataset, when it is not the first of a mix."""
+    added: str = ""
+    """Text that the chat template wrote for what this row says."""
+    signs: tuple[str, ...] = ()
+    """The model's own signs, such as the end of a turn, that stand in its texts."""
 
     @property
     def place(self) -> int | str:
@@ -160,6 +168,22 @@ def encode(
 
 
 def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Row]:
+    held = [tuple(found_in(tokenizer, example.messages)) for example in examples]
+    apart = not obeyed(tokenizer)
+    usual = [e for e, signs in zip(examples, held, strict=True) if not (signs and apart)]
+    try:
+        rows = iter(_encode_usual(tokenizer, usual) if usual else ())
+        return [
+            _encode_as_text(tokenizer, example, signs)
+            if signs and apart
+            else replace(next(rows), signs=signs)
+            for example, signs in zip(examples, held, strict=True)
+        ]
+    except TemplateError as error:
+        raise _refused(tokenizer, examples, error) from error
+
+
+def _encode_usual(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]) -> list[Row]:
     try:
         encoded = tokenizer.apply_chat_template(
             [example.messages for example in examples],
@@ -167,13 +191,28 @@ def _encode_batch(tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example
             return_dict=True,
             return_assistant_tokens_mask=True,
         )
-    except TemplateError as error:
-        raise _refused(tokenizer, examples, error) from error
+    except TemplateFault as fault:
+        raise fault.at(examples[fault.place].line) from fault
+    odd = take_odd(tokenizer.chat_template)
     pairs = zip(examples, encoded["input_ids"], encoded["assistant_masks"], strict=True)
     return [
-        Row(example.line, list(ids), [bool(m) for m in mask], example.source)
-        for example, ids, mask in pairs
+        Row(example.line, list(ids), [bool(m) for m in mask], example.source, odd.get(place, ""))
+        for place, (example, ids, mask) in enumerate(pairs)
     ]
+
+
+def _encode_as_text(
+    tokenizer: PreTrainedTokenizerBase, example: Example, signs: tuple[str, ...]
+) -> Row:
+    """A row whose texts hold signs of the model."""
+    try:
+        ids, learned = encode_as_text(
+            tokenizer, example.messages, return_assistant_tokens_mask=True
+        )
+    except TemplateFault as fault:
+        raise fault.at(example.line) from fault
+    added = take_odd(tokenizer.chat_template).get(0, "")
+    return Row(example.line, ids, learned, example.source, added, signs)
 
 
 def _refused(
@@ -264,8 +303,14 @@ def show(
     tokenizer: PreTrainedTokenizerBase, row: Row, length: int, answer: AnswerSide = ""
 ) -> PreviewRow:
     """A row as coloured pieces; tokens that share one character are shown as one piece."""
-    pieces = tuple(_pieces(tokenizer, row, length))
-    return PreviewRow(line=row.line, source=row.source, answer=answer, pieces=pieces)
+    shown = replace(row, ids=row.ids[:MOST_SHOWN], trained=row.trained[:MOST_SHOWN])
+    return PreviewRow(
+        line=row.line,
+        source=row.source,
+        answer=answer,
+        pieces=tuple(_pieces(tokenizer, shown, length)),
+        beyond=len(row.ids) - len(shown.ids),
+    )
 
 
 def _pieces(tokenizer: PreTrainedTokenizerBase, row: Row, length: int) -> Iterator[Piece]:
@@ -297,6 +342,8 @@ def asks_alike(tokenizer: PreTrainedTokenizerBase) -> bool:
 
 def question(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> list[int]:
     """Tokens that ask for the next answer, as they will be asked in use."""
+    if not obeyed(tokenizer) and found_in(tokenizer, messages):
+        return encode_as_text(tokenizer, messages, add_generation_prompt=True)[0]
     ids = tokenizer.apply_chat_template(
         messages, tokenize=True, return_dict=True, add_generation_prompt=True
     )["input_ids"]

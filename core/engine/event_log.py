@@ -101,7 +101,7 @@ def _mended(file: FileIO) -> tuple[int, int]:
         file.seek(start)
         try:
             number = int(json.loads(file.read(end - start)).get("seq", 0))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             end = start
         else:
             return end, number or _lines(file, end)

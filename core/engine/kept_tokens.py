@@ -12,7 +12,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -21,12 +23,13 @@ from core import __version__, durable
 from core.dataset import Example
 from core.engine.emit import versions
 from core.engine.encode import Progress, Row, encode
+from core.engine.signs import obeyed
 from core.machine import disk_free
 from core.places import tokens_home
 
 MOST = 5_000_000_000
 """Bytes of all that is kept; what was not used for longest goes first."""
-FORMAT = 1
+FORMAT = 2
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 
 
@@ -54,6 +57,7 @@ def _key(tokenizer: PreTrainedTokenizerBase, folder: Path, examples: Sequence[Ex
     """Whatever changes a token changes the key."""
     found = hashlib.sha256()
     parts = [FORMAT, __version__, versions(), str(tokenizer.chat_template), _files(folder)]
+    parts.append(obeyed(tokenizer))
     found.update(json.dumps(parts, sort_keys=True).encode())
     for example in examples:
         said = json.dumps(example.messages, sort_keys=True, default=str)
@@ -78,7 +82,15 @@ def _recall(place: Path, examples: Sequence[Example]) -> list[Row] | None:
         return None
     if len(sizes) != len(examples) or sizes.sum() != len(ids):
         return None
-    return list(_rows(ids, np.unpackbits(packed, count=len(ids)).astype(bool), sizes, examples))
+    told = durable.read_manifest(place)
+    rows = _rows(ids, np.unpackbits(packed, count=len(ids)).astype(bool), sizes, examples)
+    return [_with_oddities(row, told, str(number)) for number, row in enumerate(rows)]
+
+
+def _with_oddities(row: Row, told: dict[str, Any], number: str) -> Row:
+    """Few rows have any."""
+    signs, added = told.get("signs", {}).get(number), told.get("added", {}).get(number)
+    return replace(row, signs=tuple(signs or ()), added=added or "") if signs or added else row
 
 
 def _rows(
@@ -103,7 +115,9 @@ def _keep(place: Path, rows: Sequence[Row]) -> None:
     with durable.staged(place) as aside:
         for name, values in (("ids", ids), ("sizes", sizes), ("packed", np.packbits(marks))):
             np.save(aside / f"{name}.npy", values, allow_pickle=False)
-        durable.seal(aside)
+        signs = {number: row.signs for number, row in enumerate(rows) if row.signs}
+        added = {number: row.added for number, row in enumerate(rows) if row.added}
+        durable.seal(aside, signs=signs, added=added)
     make_room(place.parent, MOST)
 
 

@@ -19,6 +19,7 @@ from transformers import (
 
 from core import models
 from core.draft import Settings
+from core.engine import rendering
 from core.engine.attention import implementation
 from core.engine.faults import first_line, out_of_memory
 from core.errors import HardwareError, ModelError
@@ -51,6 +52,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             f"The tokenizer in {folder} cannot be read: {first_line(error)}",
             hint="Download the model again; tokenizer.json and tokenizer_config.json are needed.",
         ) from error
+    rendering.guard(tokenizer.chat_template, f"of the model in {folder}")
     if (folder / "config.json").is_file():
         _refuse_foreign_tokens(folder, tokenizer)
     return tokenizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -89,4 +89,4 @@ def last_answer(row: Row, turns: int) -> Row:
             hint="Put one {% generation %} block round each answer in chat_template.jinja.",
         )
     first, end = runs[-1][0], runs[-1][-1] + 1
-    return Row(row.line, row.ids[:end], [at >= first for at in range(end)], row.source)
+    return replace(row, ids=row.ids[:end], trained=[at >= first for at in range(end)])

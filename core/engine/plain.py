@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerBase
 
 from core.dataset import Example
 from core.engine.encode import BATCH, Progress, Row
+from core.engine.signs import obeyed, signs_of
 from core.errors import DataError, ModelError
 
 
@@ -27,8 +29,7 @@ def encode_texts(
     rows: list[Row] = []
     for start in range(0, len(examples), BATCH):
         batch = examples[start : start + BATCH]
-        encoded = tokenizer([_text(example) for example in batch])["input_ids"]
-        rows += [_row(example, ids, end) for example, ids in zip(batch, encoded, strict=True)]
+        rows += _encode(tokenizer, batch, end)
         progress(len(rows), len(examples))
     return rows
 
@@ -42,9 +43,23 @@ def _text(example: Example) -> str:
     return str(example.messages[0]["content"])
 
 
-def _row(example: Example, ids: list[int], end: int) -> Row:
-    whole = [*ids, end] if ids[-1:] != [end] else list(ids)
-    return Row(example.line, whole, [True] * len(whole), example.source)
+def _encode(
+    tokenizer: PreTrainedTokenizerBase, batch: Sequence[Example], end: int
+) -> Iterator[Row]:
+    """The model's own signs in a text stay text, unless they are meant."""
+    texts, special = [_text(example) for example in batch], signs_of(tokenizer).special
+    apart = not obeyed(tokenizer)
+    encoded = tokenizer(texts)["input_ids"]
+    for example, text, ids in zip(batch, texts, encoded, strict=True):
+        signs = tuple(dict.fromkeys(special.findall(text)))
+        if signs and apart:
+            ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+        yield _row(example, list(ids), end, signs)
+
+
+def _row(example: Example, ids: list[int], end: int, signs: tuple[str, ...]) -> Row:
+    whole = [*ids, end] if ids[-1:] != [end] else ids
+    return Row(example.line, whole, [True] * len(whole), example.source, signs=signs)
 
 
 def parted(rows: Sequence[Row], length: int) -> list[Row]:
@@ -56,4 +71,5 @@ def _parts(row: Row, length: int) -> Iterator[Row]:
     for start in range(0, len(row.ids), length):
         ids = row.ids[start : start + length]
         if len(ids) > 1 or len(row.ids) == 1:  # nothing is learned of a token alone
-            yield Row(row.line, ids, row.trained[start : start + length], row.source)
+            trained = row.trained[start : start + length]
+            yield replace(row, ids=ids, trained=trained)

@@ -11,8 +11,10 @@ from transformers import PreTrainedTokenizerBase
 
 from core import mixing, models
 from core.dataset import Example
+from core.engine import odd
 from core.engine.encode import AnyEncoded, Encoded, Progress, keep_trainable
 from core.mixing import Drawn
+from core.oddities import sentences
 from core.reading import digest_of
 from core.recipe import Recipe
 from core.sizing import length_for, with_room
@@ -49,6 +51,9 @@ def gather(
     whole = len(train) + len(kept)
     rows = encode(tokenizer, train, lambda done, _: progress(done, whole))
     held = encode(tokenizer, kept, lambda done, _: progress(len(train) + done, whole))
+    oddities = odd.look(tokenizer, [*rows, *held], chats=recipe.objective.chats)
+    for oddity in sentences(oddities):
+        warn(oddity.code, oddity.text, oddity.hint)
     length = length_of(recipe, rows)
     rows, lost = keep_trainable(rows, length)
     _tell_lost(lost, length, warn)

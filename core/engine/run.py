@@ -30,6 +30,7 @@ from core.engine.load import STORED, load_tokenizer
 from core.engine.patience import Unsaved, artefact_bytes, patiently
 from core.engine.preflight import way_out
 from core.engine.rows import tell_changes
+from core.engine.signs import obey
 from core.engine.sparing import NoRoom, least, with_less
 from core.engine.trainer import Adapting, Best, Measure, Watch, Watched, pick_best, remembered
 from core.engine.watch import Reporter
@@ -138,6 +139,8 @@ def read_rows(job: Job, folder: Path) -> tuple[PreTrainedTokenizerBase, Lesson[A
     """The model's tokenizer and all rows, encoded. Raises DataError, ModelError, Stopped."""
     job.voice.phase("tokenising")
     tokenizer = load_tokenizer(folder)
+    if job.recipe.data.control_tokens == "tokens":
+        obey(tokenizer)
     if job.recipe.objective.chats:
         prepare_template(tokenizer, job.recipe.data.template, job.run.template)
     progress = functools.partial(job.progress, "tokenising")

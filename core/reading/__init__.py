@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.durable import digest
 from core.errors import DataError
-from core.reading.base import BadLine, Line, Read, unreadable
+from core.reading.base import BadLine, Line, Read, bounded, unreadable
 from core.reading.columnar import arrow, parquet
 from core.reading.folder import PROSE, files_of
 from core.reading.json_rows import json_lines, json_whole
@@ -45,6 +45,15 @@ STREAMED = frozenset({".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow"}
 _SUPPORTED = f"Supported are {', '.join(KINDS)}, also packed as .gz or .zst."
 _FOREIGN = (
     (b"PK\x03\x04", "a zip archive", "Unpack it first."),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "Unpack it first."),
+    (b"Rar!", "a rar archive", "Unpack it first."),
+    (b"\xfd7zXZ", "an xz archive", "Unpack it first."),
+    (b"BZh", "a bzip2 archive", "Unpack it first."),
+    (b"\x93NUMPY", "an array of numpy", "Save the rows as .jsonl or .parquet."),
+    (b"\x89HDF", "an HDF5 file", "Save the rows as .jsonl or .parquet."),
+    (b"SQLite format 3", "a database", "Save the rows as .jsonl or .csv."),
+    *((b"\x80" + bytes([protocol]), "a pickle, a program that runs with all your rights when it is "
+       "opened", "Ask its maker for .jsonl, .csv or .parquet.") for protocol in range(2, 6)),
     (b"version https://git-lfs", "a pointer to a file that was not downloaded",
      "Download the file itself (git lfs pull)."),
     (b"<!DOCTYPE", "a web page", "Download the file itself, not the page about it."),
@@ -59,9 +68,9 @@ def read_rows(path: Path) -> Read:
             entry = find_entry(path)
             yield from map(entry.rename, read_rows(entry.path))
         elif path.is_dir():
-            yield from _folder(path)
+            yield from map(bounded, _folder(path))
         else:
-            yield from _reader(path)(path)
+            yield from map(bounded, _reader(path)(path))
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -14,6 +14,11 @@ WHOLE_LIMIT = 1_000_000_000
 """Bytes of a file that must be read in one piece, unpacked."""
 
 
+MOST_COLUMNS = 2_000
+DEEPEST = 60
+"""Levels of lists and objects in a cell; real ones have five."""
+
+
 class Line(NamedTuple):
     """One row as it was written; `number` is its first line in the file."""
 
@@ -42,6 +47,25 @@ def row_or_bad(number: int, column: int, value: Any) -> Line | BadLine:
     if isinstance(value, dict):
         return Line(number, value)
     return BadLine(number, column, 'a row must be an object in braces, like {"prompt": "..."}')
+
+
+def bounded(line: Line | BadLine) -> Line | BadLine:
+    """The row, unless it is built to take whoever goes through it for ever."""
+    if isinstance(line, BadLine):
+        return line
+    if len(line.row) > MOST_COLUMNS:
+        return BadLine(line.number, 1, f"{len(line.row):,} columns; {MOST_COLUMNS:,} are the most")
+    return BadLine(line.number, 1, "nested too deep") if _deep(line.row) else line
+
+
+def _deep(row: dict[str, Any]) -> bool:
+    level: list[Any] = [row]
+    for _ in range(DEEPEST):
+        inner = (held.values() if isinstance(held, dict) else held for held in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def unreadable(path: Path, error: OSError) -> DataError:

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from core.errors import DataError
 from core.reading.base import Line, Read, damaged
 
 AT_ONCE = 512
 """Rows turned into Python objects together."""
+MOST_BYTES = 1_000_000_000
+"""Of so many rows. A table of one megabyte can hold the same long text in every one of them."""
 _MAGIC = b"ARROW1"
 
 
@@ -21,9 +24,11 @@ def parquet(path: Path) -> Read:
     try:
         with ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=AT_ONCE):
-                for line in _rows(batch, count):
+                for line in _rows(path, batch, count):
                     count = line.number
                     yield line
+    except DataError:
+        raise
     except Exception as error:  # the boundary of a parser that fails in any way, also for memory
         raise damaged(path, "a Parquet table", error, _behind(count)) from error
 
@@ -35,9 +40,11 @@ def arrow(path: Path) -> Read:
         for batch in _batches(path):
             batch.validate(full=True)  # offsets of a damaged file lead out of the memory
             for start in range(0, batch.num_rows, AT_ONCE):
-                for line in _rows(batch.slice(start, AT_ONCE), count):
+                for line in _rows(path, batch.slice(start, AT_ONCE), count):
                     count = line.number
                     yield line
+    except DataError:
+        raise
     except Exception as error:  # the boundary of a parser that fails in any way, also for memory
         raise damaged(path, "an Arrow table", error, _behind(count)) from error
 
@@ -56,7 +63,13 @@ def _batches(path: Path) -> Iterator[Any]:
             yield from stream
 
 
-def _rows(batch: Any, before: int) -> Iterator[Line]:
+def _rows(path: Path, batch: Any, before: int) -> Iterator[Line]:
+    if batch.nbytes > MOST_BYTES:
+        raise DataError(
+            f"{path}: {batch.num_rows:,} rows behind row {before:,} hold {batch.nbytes:,} bytes, "
+            "which no texts do: it looks as if the table was made to fill the memory.",
+            hint="Choose a table with shorter texts.",
+        )
     for number, row in enumerate(batch.to_pylist(), start=before + 1):
         yield Line(number, row)
 

@@ -8,10 +8,14 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+from core.errors import DataError
 from core.reading.base import damaged
 
+FREE, MAX_RATIO = 50_000_000, 200
+"""Bytes that any archive may unpack to, and beyond that how many times its own size; texts shrink
+to a tenth, a bomb of zeros to a thousandth."""
 WINDOW = 1 << 27
 """Bytes of history a zstd file may ask for: what `zstd --ultra` writes, and no more."""
 
@@ -36,6 +40,31 @@ def _zstd(path: Path) -> BinaryIO:
     return io.BufferedReader(
         reader.stream_reader(path.open("rb"), read_across_frames=True, closefd=True)
     )
+
+
+class _Bounded(io.RawIOBase):
+    """What comes out of an archive, as long as that is in proportion to what went in."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path, self._read = file, path, 0
+        self._most = max(FREE, MAX_RATIO * path.stat().st_size)
+
+    def readable(self) -> bool:
+        """It is for reading."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Pass bytes on. Raises DataError when there are too many."""
+        raw = self._file.read(len(buffer))
+        buffer[: len(raw)] = raw
+        self._read += len(raw)
+        if self._read > self._most:
+            raise DataError(
+                f"{self._path} unpacks to more than {self._most:,} bytes, out of all proportion to "
+                "its own size: it looks as if it was made to fill the memory or the disk.",
+                hint="If you know who made it, unpack it and choose the file itself.",
+            )
+        return len(raw)
 
 
 PACKINGS = (
@@ -70,8 +99,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         return
     faults = _faults()
     try:
-        with packing.open(path) as file:
-            yield file
+        with packing.open(path) as file, io.BufferedReader(_Bounded(file, path)) as bounded:
+            yield bounded
     except faults as error:
         raise damaged(path, packing.name, error) from error
 

@@ -431,12 +431,12 @@ def test_names_of_models_stay(recipe: Path, model: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("\x1b[31mred\x1b[0m", "red"),
-        ("\x1b]0;title\x07after", "after"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-        ("a\x9b31mb\x00\x08", "a31mb"),
-        ("over\rwritten", "overwritten"),
-        ("safe\u202egnp.exe", "safegnp.exe"),
+        ("\x1b[31mred\x1b[0m", "␛[31mred␛[0m"),
+        ("\x1b]0;title\x07after", "␛]0;title␇after"),
+        ("\x1b]8;;http://x\x1b\\link", "␛]8;;http://x␛\\link"),
+        ("a\x9b31mb\x00\x08", "a�31mb␀␈"),
+        ("over\rwritten\r\n", "over␍written\n"),
+        ("safe\u202egnp.exe", "safe�gnp.exe"),
         ("two\nlines\tand a tab", "two\nlines\tand a tab"),
         ("नमस्ते 日本 👩\u200d🔬", "नमस्ते 日本 👩\u200d🔬"),
     ],
@@ -453,7 +453,7 @@ def test_answers_of_a_model_cannot_steer_the_terminal(
         file.write(encode(Scored(when="before", loss=3, answers=answers)))
         file.write(encode(Scored(when="after", loss=1, answers=answers)))
     _, out, _ = call(capsys, "follow", str(run.root))
-    assert "Question: q" in out
+    assert "Question: ␛[2Jq" in out
     assert "\x1b" not in out
 
 

@@ -315,3 +315,10 @@ def test_splits_by_name(name: str, split: str) -> None:
 def test_one_kind_of_files_is_taken() -> None:
     found = by_name(["train.csv", "train.parquet", "test.parquet"])
     assert found == {"train": ["train.parquet"], "test": ["test.parquet"]}
+
+
+def test_a_pattern_that_was_made_to_take_for_ever_fits_nothing() -> None:
+    name = "/".join("a" * 30)
+    assert not matches(name, "**/a/" * 12 + "b")
+    assert not matches(name, "/".join("a" * 100_000))
+    assert matches(name, "**/" * 50_000 + "a")

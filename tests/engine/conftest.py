@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from core import mixing, models
+from core.engine import rendering
 from core.engine.emit import Voice
 from core.engine.run import train
 from core.engine.wishes import Wishes
@@ -76,6 +77,13 @@ def weights(run: RunDir) -> dict[str, str]:
     return {
         p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.safetensors")
     }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_renders_on() -> Iterator[None]:
+    """No process that renders a stranger's template outlives the tests of a file."""
+    yield
+    rendering.stop()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 
 from core import asking, launch
 from core.converting import convert
+from core.dataset import inspect_data
 from core.errors import CoreError
 from core.models import look
 from core.screening import screen
@@ -24,10 +25,11 @@ from tests.core.hostile.adapters import (
     saved,
 )
 from tests.core.hostile.cases import Case, Place
+from tests.core.hostile.data import DATA, HARMLESS_DATA
 from tests.core.hostile.models import HARMLESS, MODELS, WEIGHTS_OF_OTHERS
 from tests.core.hostile.watching import watch
 
-CASES = (*MODELS, *ADAPTERS, *STATES, *SEALED, *PICKLES)
+CASES = (*MODELS, *ADAPTERS, *STATES, *SEALED, *PICKLES, *DATA)
 
 
 @pytest.fixture
@@ -40,7 +42,8 @@ def place(tmp_path: Path) -> Place:
 def test_the_register_is_large_and_without_doubles() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
-    assert len(names) >= 115
+    assert len(names) >= 160
+    assert len(DATA) >= 45
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -76,6 +79,16 @@ def test_a_usual_adapter_passes_and_its_base_is_not_followed(name: str, place: P
     with watch() as seen:
         screen(place.folder)
     assert seen.outside(place.folder) == []
+
+
+@pytest.mark.parametrize("name", HARMLESS_DATA)
+def test_rows_are_read_and_what_lies_beside_them_is_not_followed(name: str, place: Place) -> None:
+    HARMLESS_DATA[name](place)
+    with watch() as seen:
+        assert inspect_data(place.folder).rows in (3, 5, 8)
+    assert not place.marker.exists()
+    assert seen.outside(place.folder) == []
+    assert seen.sockets == seen.started == []
 
 
 def test_what_has_passed_is_judged_again_when_it_has_changed(place: Place) -> None:
