@@ -38,7 +38,7 @@ KILLS = int(os.environ.get("TUNESMITH_KILLS", "200"))
 SEED = int(os.environ.get("TUNESMITH_SEED", str(random.randrange(10**6))))
 MERGES, TERMS = max(4, KILLS // 5), max(4, KILLS // 10)
 SAMPLE = 3
-STEPS = 8
+STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def small(recipe: Recipe, tiny: Path) -> Recipe:
     for path, value in {
         "model": str(tiny), "training.max_steps": STEPS, "training.micro_batch": 2,
         "training.max_length": 64, "adaptation": {"kind": "lora", "dropout": 0.1},
-        "checks.every": 4, "checks.save_every": 2, "checks.score_rows": 2,
+        "checks.every": 3, "checks.save_every": 2, "checks.score_rows": 2,
     }.items():  # fmt: skip
         recipe = recipe.edit(path, value)
     return recipe
@@ -127,7 +127,7 @@ MOMENTS: dict[str, tuple[int, Moment]] = {
     "while starting": (1, when(said(b'"kind":"started"'), 0.1)),
     "while reading rows": (1, when(said(b'"name":"tokenising"'), 0.02)),
     "while loading": (2, when(said(b'"name":"loading"'), 0.1)),
-    "while evaluating": (2, when(said(b'"step":4,'), 0.1)),
+    "while evaluating": (2, when(said(b'"step":3,'), 0.1)),
     "while saving the result": (2, when(staging(lambda run: run.root), 0.03)),
     "while scoring the result": (1, when(said(b'"kind":"finished"'), 0.0)),
 }

@@ -32,7 +32,7 @@ KILLS = int(os.environ.get("TUNESMITH_WINDOW_KILLS", "50"))
 SEED = int(os.environ.get("TUNESMITH_SEED", str(random.randrange(10**6))))
 FROZEN = 60.0
 """Seconds that a window does not read."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(__file__).with_name("watched_window.py")
 
@@ -44,6 +44,7 @@ class Opened:
         self.wanted, self.reply = place / "wanted", place / "reply.json"
         for old in (self.wanted, self.reply):
             old.unlink(missing_ok=True)
+        self.begun = time.monotonic()
         self.errors = place / "window.log"
         with self.errors.open("ab") as errors, (place / "stages").open("wb") as stages:
             self.process = subprocess.Popen(
@@ -58,10 +59,14 @@ class Opened:
         lines = (self.wanted.parent / "stages").read_text(encoding="utf-8").splitlines()
         return lines[-1] if lines else "while Python starts"
 
-    def drawn(self, step: int) -> dict[str, Any]:
-        """What it shows once it has come to this step; it then ends by itself."""
+    def want(self, step: int) -> None:
+        """It shall tell what it shows once it has come to this step."""
         self.wanted.write_text(str(step), encoding="utf-8")
-        assert self.process.wait(PATIENCE) == 0, self.errors.read_text(encoding="utf-8")
+
+    def drawn(self) -> dict[str, Any] | None:
+        """What it has told."""
+        if not self.reply.exists():
+            return None
         found: dict[str, Any] = json.loads(self.reply.read_bytes())
         return found
 
@@ -99,7 +104,7 @@ def run(tmp_path: Path, home: Path) -> Iterator[RunDir]:
             "name": "watched", "model": "starter",
             "data": {"path": str(sample("tickets.jsonl")), "heldout_share": 0.05},
             "training": {
-                "max_steps": 100_000, "epochs": 1000, "micro_batch": 2, "max_length": 128,
+                "max_steps": 100_000, "epochs": 1000, "micro_batch": 1, "max_length": 64,
                 "learning_rate": 1e-3, "device": "cpu",
             },
             "checks": {"every": 25, "score_rows": 0, "answer_length": 2},
@@ -146,20 +151,24 @@ def compare(run: RunDir, shown: dict[str, Any]) -> int:
 
 
 def test_killed_windows_harm_no_training(tmp_path: Path, run: RunDir) -> None:
-    chance, stages, points = random.Random(SEED), Counter[str](), 0
-    begun = time.monotonic()
-    with opened(tmp_path) as first:
-        first.drawn(newest(run))
-    usual = time.monotonic() - begun
-    for _ in range(KILLS):
+    """Each window is told to show all there is, and killed at some instant before or after it has;
+    the last one is left alone."""
+    chance, stages, looked, usual = random.Random(SEED), Counter[str](), 0, 0.0
+    for number in range(KILLS + 1):
         before = newest(run)
         with opened(tmp_path) as window:
-            time.sleep(chance.uniform(0, 1.3 * usual))
+            window.want(before)
+            if number in (0, KILLS):
+                wait_for(window.drawn)
+                usual = usual or time.monotonic() - window.begun
+            else:
+                time.sleep(chance.uniform(0, 1.5 * usual))
             window.kill()
             stages[window.stage] += 1
+        if shown := window.drawn():
+            looked, points = looked + 1, compare(run, shown)
+            assert points >= before
         wait_for(lambda before=before: newest(run) > before)
-        with opened(tmp_path) as second:
-            points = compare(run, second.drawn(newest(run)))
     assert len(engines(run)) == 1, "one engine all the time"
     assert psutil.pid_exists(engines(run)[0])
     end(run)
@@ -169,7 +178,7 @@ def test_killed_windows_harm_no_training(tmp_path: Path, run: RunDir) -> None:
     numbers = [event.seq for event in run.events()]
     assert numbers == list(range(1, len(numbers) + 1))
     print(f"\n{stages.total()} windows killed ({usual:.1f} s to the curve), seed {SEED}")
-    print(f"the last window showed {points:,} of {points:,} points; {story.step:,} steps taken")
+    print(f"{looked} of them had shown the whole curve, the last one {points:,} points")
     for stage, count in sorted(stages.items()):
         print(f"{count:5}  {stage}")
 
@@ -182,8 +191,12 @@ def test_a_window_that_does_not_read_holds_nothing_up(tmp_path: Path, run: RunDi
         time.sleep(FROZEN)
         after = newest(run)
         os.kill(window.process.pid, signal.SIGCONT)
-        points = compare(run, window.drawn(newest(run)))
+        window.want(newest(run))
+        wait_for(window.drawn)
+        shown = window.drawn()
+    assert shown is not None
+    points = compare(run, shown)
     print(f"\nstopped for {FROZEN:.0f} s: {after - before:,} steps taken meanwhile")
     print(f"then shown: {points:,} of {points:,} points")
-    assert after - before > 10
+    assert after > before + 2
     assert len(engines(run)) == 1

@@ -1,8 +1,7 @@
 """The window as users open it, which also writes down how far it is and what it draws.
 
 `watched_window.py WANTED REPLY [RECIPE]`: as soon as the curve has come to the step that the file
-WANTED names, its points are written to REPLY and the window ends. With a RECIPE the window first
-starts its run.
+WANTED names, its points are written to REPLY. With a RECIPE the window first starts its run.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Watcher:
         assert isinstance(page, RunPage)
         if not window.runner.history.steps:
             return "while it reads the log"
-        if self.wanted.exists():
+        if self.wanted.exists() and not self.reply.exists():
             self.tell(window, page.charts)
         return "while it draws"
 
@@ -74,7 +73,6 @@ class Watcher:
         told["drawn"] = list(zip(*(numbers.tolist() for numbers in drawn), strict=True))
         window.grab().save(str(self.reply.with_suffix(".png")))
         write_atomically(self.reply, json.dumps(told | {"outcome": window.runner.outcome().state}))
-        window.leave()
 
 
 def main(wanted: str, reply: str, *recipe: str) -> int:
