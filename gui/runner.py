@@ -61,6 +61,8 @@ class Runner(QObject):
             return
 
         def begin() -> Engine:
+            if run.is_running():
+                raise run.held()
             self._refuse_second()
             return launch.resume(run)
 

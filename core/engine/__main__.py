@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from core import reach
+from core import durable, reach
 from core.awake import awake
 from core.engine.confine import confine, no_network
 from core.engine.emit import Voice, versions
@@ -29,7 +29,7 @@ from core.engine.faults import Stopped, cause_of, explain
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
 from core.errors import CoreError, RunError
-from core.events import Failed, Finished, Started
+from core.events import Failed, Finished, Saved, Started
 from core.memory.traced import Request
 from core.recipe import load
 from core.redaction import cover_streams
@@ -93,12 +93,16 @@ def run(folder: RunDir, serial: int, because: str = "") -> int:
 def _locked(folder: RunDir, serial: int, because: str) -> int:
     wishes, voice = Wishes(folder, serial), Voice(folder)
     try:
-        wishes.listen(lambda interrupted: insist(voice, interrupted=interrupted))
+        wishes.listen(
+            lambda interrupted: insist(voice, interrupted=interrupted), lambda: voice.speaking
+        )
         if folder.history().state == "finished":
             print("already finished: there is nothing to train", file=sys.stderr)
             return 0
         return INTERRUPTED if _train(folder, voice, wishes, because).interrupted else 0
     except Stopped:
+        if voice.over:  # it ended by itself just then
+            return 0
         system = wishes.told_to_end
         step = folder.history().outcome().saved or 0
         voice.say(Finished(step=step, stopped=True, interrupted=system))
@@ -120,6 +124,8 @@ def _train(folder: RunDir, voice: Voice, wishes: Wishes, because: str) -> Finish
     voice.say(Started(pid=os.getpid(), resumed=resumed, versions=versions()))
     if because:
         voice.warn("taken-up-again", because)
+    if resumed is not None:
+        _tell_unsaid(folder, voice, resumed)
     for fault in faults:
         voice.warn("checkpoint-damaged", f"A checkpoint was passed over: {fault}.")
     _remember_place(folder)
@@ -134,6 +140,17 @@ def _train(folder: RunDir, voice: Voice, wishes: Wishes, because: str) -> Finish
         ended = train(folder, voice, wishes, resumed)
     voice.say(ended)
     return ended
+
+
+def _tell_unsaid(folder: RunDir, voice: Voice, step: int) -> None:
+    """Say that a checkpoint is saved if the engine that made it was ended before it could."""
+    if any(saved.step == step for saved in folder.history().checkpoints):
+        return
+    facts = durable.read_manifest(folder.checkpoint(step))
+    size = sum(file["bytes"] for file in facts["files"].values())
+    path = folder.checkpoint(step).relative_to(folder.root).as_posix()
+    best, doubt = facts.get("best_step") == step, str(facts.get("doubt", ""))
+    voice.say(Saved(step=step, path=path, bytes=size, best=best, doubt=doubt))
 
 
 def _remember_place(folder: RunDir) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import threading
 import time
 
 import psutil
@@ -33,22 +34,44 @@ class Voice:
         self._log = EventLog(run.events_file)
         self._number = self._log.last
         self._refused = 0
+        self._turn = threading.RLock()
+        self.speaking = False
+        """Whether a line is being written, which must not be broken off."""
+        self.over = False
+        """Whether the story has its ending; nothing is said after it."""
 
     def say(self, event: Event) -> None:
         """Append one event; what ends or saves a run is also forced to the disk.
 
-        Whatever asked for the network since the last one is told behind it.
+        Whatever asked for the network since the last one is told before it, since nothing may
+        follow an ending.
         """
-        self._append(event)
+        with self._turn:
+            self.speaking = True
+            try:
+                self._tell_refused()
+                self._append(event)
+            finally:
+                self.speaking = False
+
+    def _tell_refused(self) -> None:
         for attempt in reach.attempts()[self._refused :]:
             self._refused += 1
             self._append(Warned(code="network-refused", text=f"Training has no network: {attempt}"))
 
     def _append(self, event: Event) -> None:
+        if self.over:
+            return
         self._number += 1
         told = {"seq": self._number, "tick": time.monotonic()}
         line = encode(event.model_copy(update=told))
         self._log.append(line, safe=isinstance(event, Saved | Failed | Finished))
+        self.over = isinstance(event, Failed | Finished)
+
+    def say_last(self, event: Event) -> None:
+        """The last word, from beside the main thread, which has no turn any more."""
+        self._turn.acquire()
+        self.say(event)
 
     def phase(self, name: PhaseName, done: int | None = None, total: int | None = None) -> None:
         """Say what is being done."""
@@ -58,10 +81,9 @@ class Voice:
         """Say what the user should know."""
         self.say(Warned(code=code, text=text, hint=hint))
 
-    @property
-    def closed(self) -> bool:
-        """Whether the story has its ending."""
-        return self._log.closed
+    def secure(self) -> None:
+        """Force what was said to the disk: a checkpoint must not outlive the steps before it."""
+        self._log.secure()
 
     def close(self) -> None:
         """Nothing more will be said."""

@@ -29,8 +29,7 @@ def insist(voice: Voice, *, interrupted: bool) -> None:
 
 def _end(voice: Voice, interrupted: bool) -> None:
     time.sleep(PATIENCE)
-    if not voice.closed:
-        voice.say(Finished(stopped=True, interrupted=interrupted))
+    voice.say_last(Finished(stopped=True, interrupted=interrupted))
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             child.kill()

@@ -44,10 +44,12 @@ class EventLog:
             self._lost += 1
         self._waiting.append(line)
         self._unsafe |= safe
-        try:
-            self._write()
-        except OSError as error:
-            self._complain(error)
+        self._try_to_write()
+
+    def secure(self) -> None:
+        """Let every line so far outlive a power cut, if the disk lets it."""
+        self._unsafe = True
+        self._try_to_write()
 
     @property
     def closed(self) -> bool:
@@ -60,6 +62,12 @@ class EventLog:
             self._write()
         with suppress(OSError):
             self._file.close()
+
+    def _try_to_write(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            self._complain(error)
 
     def _write(self) -> None:
         if self._torn:

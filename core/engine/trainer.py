@@ -290,6 +290,7 @@ class Watched(Keeping, Sparing):
         step, best = self.state.global_step, self.watch.best
         refuse_broken(self.model, step, self.watch.settings.learning_rate)
         final = self.watch.run.checkpoint(step)
+        self.watch.voice.secure()
         with durable.staged(final) as aside:
             self._staging = aside
             # not TRL's, which first writes a card about the model

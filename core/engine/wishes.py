@@ -27,16 +27,17 @@ class Wishes:
         """Set when the run is over: nobody need attend to wishes any more."""
         self.training = False
         """Whether steps are being taken, so that stopping can wait for the end of one."""
-        self._asked = self._ending = False
+        self._asked = self._ending = self._again = False
 
-    def listen(self, insist: Callable[[bool], None]) -> None:
+    def listen(self, insist: Callable[[bool], None], busy: Callable[[], bool]) -> None:
         """Let SIGTERM mean stop: systems send it at log-off and shutdown.
 
         A wish to stop is also heard while a library loads or reads, where nobody looks. `insist`
         is called at once when no steps are taken, and sees to it that the end comes; it is told
-        whether the system wants it. Nothing is half written then: files are whole or absent.
+        whether the system wants it. Nothing is half written then: files are whole or absent, and
+        while the main thread is `busy` with a line of the log, the end waits for that line.
         """
-        self._insist = insist
+        self._insist, self._busy = insist, busy
         for name in ("SIGTERM", "SIGBREAK"):  # the second is what Windows has
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), self._end)
@@ -47,14 +48,18 @@ class Wishes:
         """Runs beside the preparation and what follows the training; steps end by themselves."""
         while not self.closed.wait(POLL):
             wish = self._run.control()
-            if not self.training and wish.serial != self._obeyed and wish.command == "stop":
-                self._asked = True
+            asked = wish.serial != self._obeyed and wish.command == "stop"
+            if self._again or (asked and not self.training):
+                self._asked, self._again = True, False
                 _thread.interrupt_main(signal.SIGTERM)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         asked, self._asked = self._asked, False
         self.told_to_end |= not asked
-        if not self._ending and not self.training:
+        if self._ending or self.training or self.closed.is_set():
+            return
+        self._again = self._busy()
+        if not self._again:
             self._ending = True
             self._insist(self.told_to_end)
             raise Stopped

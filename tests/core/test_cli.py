@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -562,9 +563,34 @@ def test_one_interrupt_saves_and_the_run_resumes(recipe: Path, tmp_path: Path) -
     assert faults == []
 
 
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_two_interrupts_end_at_once_and_nothing_saved_is_lost(recipe: Path, tmp_path: Path) -> None:
+    for path, value in [
+        ("training.max_steps", 400), ("training.max_length", 64), ("checks.score_rows", 0),
+        ("training.epochs", 1000), ("checks.save_every", 2),
+    ]:  # fmt: skip
+        change(recipe, path, value)
+    root = tmp_path / "run"
+    words = [sys.executable, "-m", "core", "run", str(recipe), "--fast", "--out", str(root)]
+    with subprocess.Popen([*words, "--json"], stdout=subprocess.PIPE, text=True) as child:
+        _wait_for_step(RunDir(root))
+        for _ in range(2):
+            child.send_signal(signal.SIGINT)
+            time.sleep(0.01)  # else the system makes one of both
+        out, _ = child.communicate()
+    run = RunDir.open(root)
+    assert not run.is_running()
+    assert child.returncode in (0, 1)
+    assert json.loads(out)["outcome"] in ("interrupted", "stopped")
+    saved = [event.step for event in run.events() if isinstance(event, Saved)]
+    step, faults = run.newest_valid()
+    assert (step or 0) >= max(saved, default=0)
+    assert faults == []
+
+
 def _wait_for_step(run: RunDir) -> None:
     """Return once the run has taken a step."""
-    import time
-
     while not (run.events_file.is_file() and b'"kind":"step"' in run.events_file.read_bytes()):
         time.sleep(0.1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core import holder
+from core import cli, holder
 from core.errors import RunError
 from core.recipe import Recipe
 from core.rundir import RunDir
@@ -45,6 +45,22 @@ def test_the_second_is_told_who_the_first_is_and_takes_over_when_it_is_killed(ru
     with run.hold(2):
         assert f"process {os.getpid()} on" in str(run.held())
     assert not run.holder_file.exists()
+
+
+def test_the_terminal_names_the_holder_and_a_way_on(
+    run: RunDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [sys.executable, "-c", HOLD, str(run.root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        assert cli.main(["run", "--resume", str(run.root)]) == 2
+        other.kill()
+    told = capsys.readouterr().err
+    who = f"the engine with process {other.pid} on {socket.gethostname()}, since 2"
+    assert f"error: run is already running: {who}" in told
+    assert "holds it." in told
+    assert "hint: Follow it instead, or stop it first." in told
 
 
 @pytest.mark.parametrize("changes", [{"born": 1.0}, {"pid": 2**30}])

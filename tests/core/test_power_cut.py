@@ -40,6 +40,7 @@ def damaged(folder: Path, step: int) -> bool:
 def save(run: RunDir, voice: Voice, step: int) -> None:
     """As the trainer does it."""
     final = run.checkpoint(step)
+    voice.secure()
     with durable.staged(final) as aside:
         fill(aside, step)
         size = durable.seal(aside, step=step)
@@ -63,6 +64,7 @@ def saved_again(place: Path, crash: CrashDisk) -> None:
     """The same step a second time, as after a save whose last sync failed."""
     run = RunDir.create(place / "run", Recipe(name="One"), "{}")
     voice = Voice(run)
+    voice.say(Step(step=10, total=40, loss=1.0))
     for _ in range(2):
         save(run, voice, 10)
         crash.ack(("step", 10))
@@ -86,6 +88,8 @@ def check_run(place: Path, promised: list[Any]) -> str:
         return "damaged taken for whole"
     steps = [what[1] for what in promised if what[0] == "step"]
     newest, _ = run.newest_valid()
+    if newest and newest not in {event.step for event in run.events() if isinstance(event, Step)}:
+        return "a step that a checkpoint has taken is lost"
     if steps and (newest is None or newest < max(steps)):
         return "an acknowledged checkpoint is lost"
     if 10 in steps and 10 not in whole:
@@ -234,6 +238,16 @@ class Careless(CrashDisk):
 
     def sync(self, path: Path) -> None:
         """Nothing."""
+
+
+def test_the_enumeration_finds_a_log_that_is_not_forced_before_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Voice, "secure", lambda voice: None)
+    story = Story(partial(checkpoints, steps=(10,)), check_run)
+    cuts = list(power_cuts(tell(story, tmp_path / "real"), chances=0))
+    found = (wrong(story, cut, tmp_path / "cut") for cut in reversed(cuts))
+    assert "a step that a checkpoint has taken is lost" in found
 
 
 @pytest.mark.parametrize("name", ["checkpoints", "log", "export over export"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from core import durable
 from core.errors import RunError
 from core.events import Finished, Started, Step, encode
 from core.recipe import Recipe
-from core.rundir import RunDir, list_runs, new_root, summarise
+from core.rundir import FORMAT, NEWER, RunDir, list_runs, new_root, summarise
 
 
 @pytest.fixture
@@ -143,6 +144,56 @@ def test_a_damaged_run_is_listed_with_its_damage(run: RunDir) -> None:
     summary = summarise(run)
     assert summary.outcome == "failed"
     assert "damaged event line" in summary.text
+
+
+def test_a_run_of_a_newer_version_is_refused_and_listed(run: RunDir) -> None:
+    before = run.about_file.read_bytes()
+    run.about_file.write_text(json.dumps({"format": FORMAT + 1, "moon": "full"}), encoding="utf-8")
+    newer = run.about_file.read_bytes()
+    with pytest.raises(RunError, match="was made by a newer version of Tunesmith") as refused:
+        RunDir.open(run.root)
+    assert refused.value.hint == "Update Tunesmith to open it."
+    (summary,) = list_runs(run.root.parent)
+    assert (summary.outcome, summary.text) == ("failed", f"one {NEWER}")
+    assert run.about_file.read_bytes() == newer, "and nothing is changed in it"
+    run.about_file.write_bytes(before)
+    assert RunDir.open(run.root) == run
+
+
+@pytest.mark.parametrize("about", [None, "{}", '{"format": 1, "moon": "full"}', "["])
+def test_a_run_of_an_older_version_opens(run: RunDir, about: str | None) -> None:
+    """The first ones had no such file."""
+    run.about_file.unlink()
+    if about is not None:
+        run.about_file.write_text(about, encoding="utf-8")
+    assert RunDir.open(run.root).load_recipe() == Recipe(name="One")
+
+
+def test_a_checkpoint_of_a_newer_version_is_passed_over_by_name_and_left_alone(
+    run: RunDir,
+) -> None:
+    save(run, 10)
+    path = save(run, 20) / durable.MANIFEST
+    newer = json.loads(path.read_text(encoding="utf-8")) | {"format": 2}
+    path.write_text(json.dumps(newer), encoding="utf-8")
+    step, (fault,) = run.newest_valid()
+    assert step == 10
+    assert fault == "step-00000020: made by a newer version of Tunesmith; update to use it"
+    assert json.loads(path.read_text(encoding="utf-8")) == newer
+
+
+@pytest.mark.parametrize("with_sum", [True, False])
+def test_facts_that_this_version_does_not_know_are_kept(run: RunDir, with_sum: bool) -> None:
+    folder = run.checkpoint(10)
+    with durable.staged(folder) as aside:
+        (aside / "weights.bin").write_bytes(b"weights")
+        durable.seal(aside, moon="full")
+    manifest = json.loads((folder / durable.MANIFEST).read_text(encoding="utf-8"))
+    if not with_sum:  # as the first versions wrote it
+        del manifest["sum"]
+        (folder / durable.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    assert run.newest_valid() == (10, [])
+    assert durable.read_manifest(folder)["moon"] == "full"
 
 
 def test_no_runs_where_there_is_no_folder(tmp_path: Path) -> None:

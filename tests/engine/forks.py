@@ -24,7 +24,11 @@ class Forks:
 
     def start(self, run: RunDir) -> int:
         """An engine on this run, as `core.launch.Engine` starts one; returns its process id."""
-        return self._ask("run", str(run.root), run.control().serial)
+        return self.work(run.log_file, "run", str(run.root), str(run.control().serial))
+
+    def work(self, log: Path, *words: str) -> int:
+        """An engine with any job; returns its process id."""
+        return self._ask("work", str(log), *words)
 
     def wait(self, pid: int) -> int:
         """Its exit status; a negative signal number when one ended it."""
@@ -58,28 +62,29 @@ def forks() -> Iterator[Forks]:
 
 def serve() -> None:
     """Obey one line of JSON after the other; each answer is a number on a line of its own."""
+    import core.engine.merge
     import core.engine.run  # noqa: F401 - what every engine would load again
 
     print("ready", flush=True)
     for line in sys.stdin:
         match json.loads(line):
-            case ["run", root, serial]:
-                answer = os.fork() or _become_engine(Path(root), str(serial))
+            case ["work", log, *words]:
+                answer = os.fork() or _become_engine(Path(log), words)
             case ["wait", pid]:
                 answer = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         print(answer, flush=True)
 
 
-def _become_engine(root: Path, serial: str) -> int:
+def _become_engine(log: Path, words: list[str]) -> int:
     """The child: its own session, its output in the run's log, as for a process of its own."""
     from core.engine.__main__ import main
 
     os.setsid()
-    log = os.open(RunDir(root).log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for stream in (1, 2):
-        os.dup2(log, stream)
+        os.dup2(output, stream)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os._exit(main(["run", str(root), serial]))
+    os._exit(main(words))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+from core import durable
+from core.engine.ending import INTERRUPTED
+from core.errors import CoreError
 from core.events import Finished, Phase, Saved, decode
+from core.merging import mergeable
 from core.places import starter
 from core.recipe import Recipe
 from core.rundir import RunDir
@@ -32,8 +36,9 @@ pytestmark = [
 ]
 KILLS = int(os.environ.get("TUNESMITH_KILLS", "200"))
 SEED = int(os.environ.get("TUNESMITH_SEED", str(random.randrange(10**6))))
+MERGES, TERMS = max(4, KILLS // 5), max(4, KILLS // 10)
 SAMPLE = 3
-STEPS = 8
+STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +72,7 @@ def small(recipe: Recipe, tiny: Path) -> Recipe:
     for path, value in {
         "model": str(tiny), "training.max_steps": STEPS, "training.micro_batch": 2,
         "training.max_length": 64, "adaptation": {"kind": "lora", "dropout": 0.1},
-        "checks.every": 4, "checks.save_every": 2, "checks.score_rows": 2,
+        "checks.every": 3, "checks.save_every": 2, "checks.score_rows": 2,
     }.items():  # fmt: skip
         recipe = recipe.edit(path, value)
     return recipe
@@ -119,13 +124,19 @@ def said(words: bytes) -> Callable[[RunDir], bool]:
 MOMENTS: dict[str, tuple[int, Moment]] = {
     "anywhere": (8, anywhere),
     "in a save": (5, when(staging(lambda run: run.checkpoints), 0.03)),
-    "while reading rows": (1, when(said(b'"name":"tokenising"'), 0.1)),
-    "while loading": (1, when(said(b'"name":"loading"'), 0.2)),
-    "while evaluating": (2, when(said(b'"step":4,'), 0.1)),
+    "while starting": (1, when(said(b'"kind":"started"'), 0.1)),
+    "while reading rows": (1, when(said(b'"name":"tokenising"'), 0.02)),
+    "while loading": (2, when(said(b'"name":"loading"'), 0.1)),
+    "while evaluating": (2, when(said(b'"step":3,'), 0.1)),
     "while saving the result": (2, when(staging(lambda run: run.root), 0.03)),
     "while scoring the result": (1, when(said(b'"kind":"finished"'), 0.0)),
 }
 """Each kind of instant with its weight."""
+
+
+def choose(chance: random.Random) -> tuple[str, Moment]:
+    name = chance.choices([*MOMENTS], [weight for weight, _ in MOMENTS.values()])[0]
+    return name, MOMENTS[name][1]
 
 
 def acknowledged(run: RunDir) -> int:
@@ -135,9 +146,9 @@ def acknowledged(run: RunDir) -> int:
 
 def kill(server: Forks, run: RunDir, straight: Straight, chance: random.Random) -> str:
     """Start an engine and end it at some instant; returns what it was doing."""
-    name = chance.choices([*MOMENTS], [weight for weight, _ in MOMENTS.values()])[0]
+    name, moment = choose(chance)
     pid = server.start(run)
-    MOMENTS[name][1](run, straight, chance)
+    moment(run, straight, chance)
     os.kill(pid, signal.SIGKILL)
     server.wait(pid)
     torn = staging(lambda run: run.root)(run) or staging(lambda run: run.checkpoints)(run)
@@ -188,18 +199,29 @@ def trial(server: Forks, root: Path, recipe: Recipe, straight: Straight, seed: s
 
 
 def killed(server: Forks, folder: Path, recipes: dict[str, Recipe], number: int) -> None:
-    """So many runs, in turns of every recipe; prints where they were killed."""
+    """So many runs, in turns of every recipe; prints where they were killed, and what went wrong.
+
+    The folder of a run that went wrong is left to be looked at.
+    """
     straight = {name: uninterrupted(server, folder / name, r) for name, r in recipes.items()}
     places: Counter[str] = Counter()
+    wrong: list[str] = []
     for at in range(number):
-        name = [*recipes][at % len(recipes)]
-        seed = f"{SEED}/{at}"
+        name, seed = [*recipes][at % len(recipes)], f"{SEED}/{at}"
         try:
             places.update(trial(server, folder / str(at), recipes[name], straight[name], seed))
-        except AssertionError as error:
-            raise AssertionError(f"{name}, trial {seed}, after {dict(places)}") from error
+        except (AssertionError, CoreError) as error:
+            wrong.append(f"{name}, trial {seed}: {error}")
+            print(wrong[-1], flush=True)
     took = {name: f"{one.seconds:.1f} s" for name, one in straight.items()}
-    print(f"\n{number} runs ({took}), {places.total()} kills, seed {SEED}: all ended the same")
+    same = number - len(wrong)
+    print(f"\n{same} of {number} runs ({took}) ended the same; seed {SEED}")
+    tell(places)
+    assert not wrong
+
+
+def tell(places: Counter[str]) -> None:
+    print(f"{places.total()} kills:")
     for place, count in sorted(places.items()):
         print(f"{count:5}  {place}")
 
@@ -213,3 +235,99 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path, server: Forks, sma
 def test_killed_runs_end_with_the_same_bits(tmp_path: Path, server: Forks, small: Recipe) -> None:
     full = small.edit("adaptation", {"kind": "full"}).edit("training.optimizer", "adamw_8bit")
     killed(server, tmp_path, {"lora": small, "full": full}, KILLS)
+
+
+def tell_to_end(server: Forks, run: RunDir, straight: Straight, chance: random.Random) -> str:
+    """As systems do at log-off; returns what the engine was doing, and how it ended."""
+    name, moment = choose(chance)
+    pid = server.start(run)
+    moment(run, straight, chance)
+    stepping = doing(run) == "training"
+    os.kill(pid, signal.SIGTERM)
+    status = server.wait(pid)
+    history = run.history()
+    assert status in (INTERRUPTED, -signal.SIGTERM, 0), run.log_file.read_text()
+    if status == -signal.SIGTERM:  # before it listens
+        assert history.state == "waiting"
+    else:
+        assert history.state == ("interrupted" if status else "finished")
+        assert not stepping or run.newest_valid() == (history.step, []), "saved, then ended"
+    return f"{name}: {doing(run)}, exit {status}"
+
+
+@pytest.mark.slow
+def test_runs_that_are_told_to_end_save_and_end_with_the_same_bits(
+    tmp_path: Path, server: Forks, small: Recipe
+) -> None:
+    straight = uninterrupted(server, tmp_path / "straight", small)
+    chance, places, longest = random.Random(SEED), Counter[str](), 0.0
+    for at in range(TERMS):
+        run, begun = create(tmp_path / str(at), small), time.monotonic()
+        places[tell_to_end(server, run, straight, chance)] += 1
+        longest = max(longest, time.monotonic() - begun)
+        assert server.wait(server.start(run)) == 0, run.log_file.read_text()
+        check(run, straight)
+    print(f"\n{TERMS} runs told to end, {longest:.1f} s at most with their start, seed {SEED}")
+    tell(places)
+
+
+def test_a_checkpoint_that_nobody_told_of_is_told(
+    tmp_path: Path, server: Forks, small: Recipe
+) -> None:
+    """Its engine was ended after the last rename and before the word about it."""
+    short = small.edit("training.max_steps", 4).edit("checks.every", 2)
+    straight = uninterrupted(server, tmp_path / "straight", short)
+    run = RunDir(tmp_path / "run")
+    shutil.copytree(straight.run.root, run.root)
+    lines = run.events_file.read_bytes().splitlines(keepends=True)
+    said = next(at for at, line in enumerate(lines) if b'"kind":"saved"' in line)
+    run.events_file.write_bytes(b"".join(lines[:said]) + lines[said][:20])
+    durable.discard(run.checkpoint(4))
+    durable.discard(run.adapter)
+    assert server.wait(server.start(run)) == 0, run.log_file.read_text()
+    check(run, straight)
+
+
+def merge(server: Forks, run: RunDir) -> int:
+    """Start to put a run's adapter into its model; returns the process id."""
+    asked, reply = run.root / "asked", run.root / "reply"
+    asked.write_text(mergeable(run).model_dump_json(), encoding="utf-8")
+    return server.work(run.log_file, "merge", str(asked), str(reply))
+
+
+def merged(run: RunDir) -> dict[str, str]:
+    """A digest of every file of a whole model, and nothing beside it; empty when there is none."""
+    durable.sweep(run.merged.parent, shared=True)
+    assert [p.name for p in run.merged.parent.iterdir()] in ([], ["merged"])
+    if not run.merged.exists():
+        return {}
+    assert durable.verify(run.merged, alone=True) is None
+    return {p.name: durable.digest(p) for p in run.merged.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_killed_merge_leaves_a_whole_model_or_the_one_before(
+    tmp_path: Path, server: Forks, small: Recipe
+) -> None:
+    run, begun = uninterrupted(server, tmp_path / "run", small).run, time.monotonic()
+    assert server.wait(merge(server, run)) == 0, run.log_file.read_text()
+    straight, whole = Straight(run, time.monotonic() - begun), merged(run)
+    chance, places = random.Random(SEED), Counter[str]()
+    writing = when(staging(lambda run: run.merged.parent), 0.05)
+    for at in range(MERGES):
+        over = at % 3 > 0  # two of three over one that is there
+        if not over:
+            durable.discard(run.merged)
+        name, moment = (("anywhere", anywhere), ("while writing", writing))[at % 2]
+        pid = merge(server, run)
+        moment(run, straight, chance)
+        os.kill(pid, signal.SIGKILL)
+        server.wait(pid)
+        torn = staging(lambda run: run.merged.parent)(run)
+        found = merged(run)
+        assert found == whole or (not over and not found)
+        places[f"{name}{', over another' * over}{', half a folder left' * torn}"] += 1
+        assert server.wait(merge(server, run)) == 0, run.log_file.read_text()
+        assert merged(run) == whole
+    print(f"\nmerges ({straight.seconds:.1f} s), seed {SEED}")
+    tell(places)

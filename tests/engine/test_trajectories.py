@@ -66,20 +66,20 @@ def test_a_computed_beginning_resumes_bit_for_bit(
     goes_on_alike(tmp_path, made)
 
 
-def goes_on_alike(tmp_path: Path, recipe: Recipe) -> None:
-    """Stopped at the fifth of ten steps and resumed, against a run that was left alone."""
+def goes_on_alike(tmp_path: Path, recipe: Recipe, at: int = 5) -> None:
+    """Stopped at one of ten steps and resumed, against a run that was left alone."""
     whole = create(tmp_path / "whole", recipe)
     straight = go(whole)
 
     broken = create(tmp_path / "broken", recipe)
 
-    def stop_at_five(run: RunDir, event: Event) -> None:
-        if isinstance(event, Step) and event.step == 5:
+    def stop(run: RunDir, event: Event) -> None:
+        if isinstance(event, Step) and event.step == at:
             run.ask("stop")
 
-    half = go(broken, stop_at_five)
+    half = go(broken, stop)
     assert half.state == "stopped"
-    assert half.step == 5
+    assert half.step == at
     resumed = go(broken)
 
     assert resumed.state == "finished"

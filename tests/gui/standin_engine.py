@@ -14,7 +14,7 @@ TOTAL = 100_000
 
 def main(root: str) -> None:
     run = RunDir.open(Path(root))
-    with run.lock().acquire(timeout=5):
+    with run.hold(5):
         _say(run, Started(pid=0))
         print("holding", flush=True)
         step = 0

@@ -131,6 +131,20 @@ def test_a_run_of_another_window_is_followed_and_stopped(
     assert run.history().state == "stopped"
 
 
+def test_a_run_that_was_taken_up_elsewhere_is_not_resumed_here(
+    qtbot: QtBot, runner: Runner, live_run: Callable[[], RunDir]
+) -> None:
+    """The window showed it as interrupted; meanwhile somebody resumed it from a terminal."""
+    run = live_run()
+    pid = psutil.Process().children()[-1].pid
+    runner.run = run
+    with qtbot.waitSignal(runner.refused) as told:
+        runner.resume()
+    assert f"live is already running: the engine with process {pid} on" in str(told.args[0])
+    assert "Follow it instead" in told.args[0].hint
+    assert run.is_running()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recorded_run_replays_whole(
     qtbot: QtBot, runner: Runner, home: Path, name: str
