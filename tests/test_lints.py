@@ -302,7 +302,7 @@ PLANTED: tuple[tuple[Finder, str, str], ...] = (
     (no_evaluation, "eval(text)", "model.eval()"),
     (no_evaluation, "exec(text)", "app.exec()"),
     (no_listening, "import http.server", "import http.client"),
-    (no_listening, "sock.listen(1)", "wishes.listen()"),
+    (no_listening, "sock.listen(1)", "wishes.hear(insist, busy)"),
 )  # fmt: skip
 
 
