@@ -279,6 +279,17 @@ class Training(Value):
         "heart. Usual: 5 (arXiv 2310.05914). Empty: none. For imitation (SFT) only.",
         json_schema_extra=EXPERT,
     )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Label smoothing",
+        description="Share of the aim that is spread evenly over all words, against too much "
+        "certainty. Usual: 0.1 (arXiv 1512.00567). 0 turns it off. For imitation (SFT) and "
+        "continued pretraining; takes memory for the logits of a whole batch. Losses are shown "
+        "without it.",
+        json_schema_extra=EXPERT,
+    )
     beta1: float = Field(
         0.9,
         ge=0,

@@ -221,10 +221,15 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         checkpointing=settings.checkpointing,
         objective=recipe.objective.counted_as or recipe.objective.kind,
         optimizer=settings.optimizer,
-        loss="logits" if recipe.objective.keeps_logits else "fused",
+        loss="logits" if keeps_logits(recipe) else "fused",
         teacher=_teacher(recipe),
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
+
+
+def keeps_logits(recipe: Recipe) -> bool:
+    """Whether a step holds the logits of a whole batch instead of computing them in parts."""
+    return recipe.objective.keeps_logits or recipe.training.label_smoothing > 0
 
 
 def _teacher(recipe: Recipe) -> int:

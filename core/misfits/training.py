@@ -74,6 +74,13 @@ def _parts(recipe: Recipe) -> Iterator[Problem]:
             "also blur what the objective compares.",
             Edit(path="training.neftune", value=None, label="Turn the noise off"),
         )
+    if training.label_smoothing and not recipe.objective.aims_at_words:
+        yield blocker(
+            "training.label_smoothing",
+            "Label smoothing is for goals that aim at one right word for every token: imitation "
+            f"(SFT) and continued pretraining. {recipe.objective.title} is none of them.",
+            Edit(path="training.label_smoothing", value=0.0, label="Turn it off"),
+        )
 
 
 def _schedule(training: Training) -> Iterator[Problem]:

@@ -66,6 +66,12 @@ MISFITS: dict[str, tuple[Recipe, Facts, str, str]] = {
         "training.neftune",
         "blocker",
     ),
+    "smoothed labels for pairs": (
+        recipe(objective=DPO, training__label_smoothing=0.1),
+        facts(data=PAIRS),
+        "training.label_smoothing",
+        "blocker",
+    ),
     "wsd without room": (
         recipe(training__schedule="wsd", training__warmup=0.5, training__decay=0.8),
         facts(),
@@ -172,6 +178,15 @@ def test_the_bill_knows_every_optimizer() -> None:
     assert bills == sorted(bills, reverse=True)
     assert len(set(bills)) == len(bills)
     assert bills[0] - bills[2] == pytest.approx(4 * MODEL.parameters, rel=0.01)
+
+
+def test_smoothed_labels_are_billed_with_all_logits() -> None:
+    plain = make_plan(recipe(training__checkpointing="on"), facts())
+    smooth = make_plan(recipe(training__checkpointing="on", training__label_smoothing=0.1), facts())
+    assert plain.settings is not None
+    assert plain.settings == smooth.settings
+    logits = plain.settings.micro_batch * plain.settings.max_length * MODEL.vocab
+    assert smooth.needed - plain.needed > 8 * logits
 
 
 def test_what_is_paged_is_asked_of_the_computer() -> None:
