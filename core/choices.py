@@ -20,8 +20,11 @@ AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
 
 Optimizers = Literal[
     "auto", "adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor", "lion",
-    "lion_8bit", "muon",
+    "lion_8bit", "muon", "galore_adamw", "apollo_adamw", "apollo_mini",
 ]  # fmt: skip
+
+PROJECTED = {"galore_adamw": 0.25, "apollo_adamw": 1.0, "apollo_mini": 128**0.5}
+"""Optimizers that keep states in few directions, and by how much their papers scale steps."""
 
 
 def _known_template(given: str) -> str:
@@ -177,8 +180,37 @@ class Training(Value):
         title="Optimizer",
         description="What turns gradients into changes. auto is AdamW, in 8 bits and paged where "
         "only that fits; adamw_8bit keeps its memory in a quarter of the room, paged ones move it "
-        "out of a full GPU, adafactor keeps hardly any, lion keeps half of it, muon (full "
-        "fine-tuning only) learns more per step.",
+        "out of a full GPU, adafactor keeps hardly any, lion keeps half of it. For full "
+        "fine-tuning only: muon learns more per step, galore_adamw, apollo_adamw and apollo_mini "
+        "keep their memory in few directions of each matrix.",
+    )
+    projection_rank: int = Field(
+        128,
+        ge=1,
+        le=8192,
+        title="Directions",
+        description="How many directions of each matrix GaLore and APOLLO keep their memory in; "
+        "apollo_mini has one. Usual: a quarter of the model's width or less (arXiv 2403.03507, "
+        "2412.05270).",
+        json_schema_extra=EXPERT,
+    )
+    projection_gap: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        title="New directions every",
+        description="Steps after which GaLore and APOLLO choose other directions. Usual: 200 "
+        "(arXiv 2403.03507).",
+        json_schema_extra=EXPERT,
+    )
+    projection_scale: Annotated[float | None, AUTO] = Field(
+        None,
+        gt=0,
+        le=1000,
+        title="Scale of steps",
+        description="So many times the step that comes out of the directions. Empty: 0.25 for "
+        "GaLore, 1 for APOLLO, 11.3 for apollo_mini, as in their papers.",
+        json_schema_extra=EXPERT,
     )
     micro_batch: int = Field(
         8,
@@ -337,6 +369,16 @@ class Training(Value):
         title="Seed",
         description="Same seed, same data, same machine: same result.",
     )
+
+    @property
+    def directions(self) -> int:
+        """Of each matrix, where an optimizer keeps its states in few of them."""
+        return 1 if self.optimizer == "apollo_mini" else self.projection_rank
+
+    @property
+    def step_scale(self) -> float:
+        """By how much steps in few directions are scaled."""
+        return self.projection_scale or PROJECTED.get(self.optimizer, 1.0)
 
 
 class Checks(Value):

@@ -73,6 +73,7 @@ def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -
                 draft.trainable,
                 settings.optimizer,
                 recipe.checks.keep,
+                recipe.training.directions,
             ),
             "sources": sources(recipe, facts),
             "tokens": read,
@@ -221,6 +222,7 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         checkpointing=settings.checkpointing,
         objective=recipe.objective.counted_as or recipe.objective.kind,
         optimizer=settings.optimizer,
+        directions=recipe.training.directions,
         loss="logits" if keeps_logits(recipe) else "fused",
         teacher=_teacher(recipe),
     )

@@ -11,11 +11,15 @@ from core.adapt import ADAPTATIONS
 from core.choices import Training
 from core.draft import Settings
 from core.errors import Problem
+from core.memory.disk import SPARE
+from core.memory.states import count_states
+from core.memory.widths import widths
 from core.objectives import OBJECTIVES
 from core.plan import Facts, make_plan
 from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
 from core.schedules import decay_steps, rate_at
+from core.settle import setup_of
 from tests.core.test_plan import CARD, DPO, GB, LAPTOP, MODEL, PAIRS, TOWER, facts, fixed, recipe
 
 FULL = {"kind": "full"}
@@ -47,6 +51,40 @@ MISFITS: dict[str, tuple[Recipe, Facts, str, str]] = {
         facts(),
         "training.optimizer",
         "blocker",
+    ),
+    "GaLore for an adapter": (
+        recipe(training__optimizer="galore_adamw"),
+        facts(),
+        "training.optimizer",
+        "blocker",
+    ),
+    "APOLLO for some layers": (
+        recipe(adaptation={"kind": "freeze"}, training__optimizer="apollo_mini"),
+        facts(),
+        "training.optimizer",
+        "blocker",
+    ),
+    "as many directions as there are": (
+        recipe(
+            adaptation=FULL,
+            training__optimizer="galore_adamw",
+            training__projection_rank=MODEL.hidden,
+        ),
+        facts(),
+        "training.projection_rank",
+        "warning",
+    ),
+    "directions that nobody chooses": (
+        recipe(training__projection_rank=64),
+        facts(),
+        "training.projection_rank",
+        "warning",
+    ),
+    "directions beside the only one": (
+        recipe(adaptation=FULL, training__optimizer="apollo_mini", training__projection_rank=64),
+        facts(),
+        "training.projection_rank",
+        "warning",
     ),
     "LoRA+ without LoRA": (
         recipe(adaptation=FULL, training__lora_plus=16),
@@ -178,6 +216,32 @@ def test_the_bill_knows_every_optimizer() -> None:
     assert bills == sorted(bills, reverse=True)
     assert len(set(bills)) == len(bills)
     assert bills[0] - bills[2] == pytest.approx(4 * MODEL.parameters, rel=0.01)
+
+
+def test_states_in_few_directions_are_billed() -> None:
+    """Two numbers for each direction of the longer side, GaLore also the directions themselves;
+    AdamW's two for what does not lie inside of the layers."""
+    full = recipe(adaptation=FULL, training__checkpointing="on", training__projection_rank=64)
+    inner = MODEL.layers * sum(a * b for a, b in MODEL.linear.values())
+    short, long = (
+        MODEL.layers * sum(pick(sides) for sides in MODEL.linear.values()) for pick in (min, max)
+    )
+    rest = 8 * (MODEL.parameters - inner)
+    expected = {
+        "galore_adamw": rest + 4 * 64 * (2 * long + short),
+        "apollo_adamw": rest + 4 * 64 * 2 * long,
+        "apollo_mini": rest + 4 * 2 * long,
+    }
+    for kind, states in expected.items():
+        chosen = full.edit("training.optimizer", kind)
+        setup = setup_of(chosen, facts())
+        width = widths(chosen.adaptation, setup)
+        assert count_states(MODEL, chosen.adaptation, setup, width).optimizer == states
+        plan = make_plan(chosen, facts())
+        assert plan.bill is not None
+        assert "this optimizer" in plan.bill.note
+        assert plan.disk is not None
+        assert plan.disk.checkpoint - 4 * MODEL.parameters - SPARE == states
 
 
 def test_smoothed_labels_are_billed_with_all_logits() -> None:
