@@ -28,6 +28,7 @@ from core.portions import (
 )  # fmt: skip
 from core.rates import automatic_rate
 from core.recipe import Recipe
+from core.speeding import settle_kernels
 from core.teachers import numbers_of
 
 
@@ -120,7 +121,9 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
-    settings = fixed.model_copy(update={"checkpointing": checkpointing})
+    kernels, told = settle_kernels(recipe, facts, fixed)
+    decisions.append(told)
+    settings = fixed.model_copy(update={"checkpointing": checkpointing, "kernels": kernels})
     decisions.append(_on_out_of_memory(recipe))
     if facts.data is not None:
         settings = with_steps(recipe, settings, count_steps(recipe, facts, settings))
@@ -143,9 +146,14 @@ def _on_out_of_memory(recipe: Recipe) -> Decision:
     return Decision(name="When memory runs out", value="stop", because=because)
 
 
-def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
+def device_of(recipe: Recipe, machine: Machine) -> str:
+    """Where a run trains."""
     wanted = recipe.training.device
-    device = wanted if wanted != "auto" else "cuda" if machine.gpus else "cpu"
+    return wanted if wanted != "auto" else "cuda" if machine.gpus else "cpu"
+
+
+def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
+    wanted, device = recipe.training.device, device_of(recipe, machine)
     bf16 = device == "cuda" and machine.bf16
     found = machine.gpus[0].name if machine.gpus else "no NVIDIA GPU was found"
     because = f"{found}" if wanted == "auto" else "the recipe says so"

@@ -46,7 +46,7 @@ memory
 draft
 portions schedules rates resuming
 pace
-joining
+joining speeding
 settle
 whatif
 misfits

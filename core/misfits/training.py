@@ -9,7 +9,8 @@ from core.draft import Draft, Facts
 from core.errors import Edit, Problem
 from core.misfits.base import blocker, warning
 from core.recipe import Recipe
-from core.settle import has_bitsandbytes
+from core.settle import device_of, has_bitsandbytes
+from core.speeding import no_liger
 
 ROUNDED = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw", "lion", "lion_8bit")
 """Optimizers of bitsandbytes."""
@@ -20,6 +21,7 @@ ENDS_LOW = ("cosine", "wsd")
 def of_training(recipe: Recipe, facts: Facts, _plan: Draft) -> Iterator[Problem]:
     """What cannot work, then what has no effect."""
     yield from _optimizer(recipe, facts)
+    yield from _kernels(recipe, facts)
     yield from _projection(recipe, facts)
     yield from _parts(recipe)
     yield from _schedule(recipe.training)
@@ -48,6 +50,17 @@ def _optimizer(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
             "Muon is made for whole weight matrices; the matrices of "
             f"{recipe.adaptation.title} are parts of one.",
             automatic,
+        )
+
+
+def _kernels(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if recipe.training.kernels != "liger" or facts.model is None:
+        return
+    if obstacle := no_liger(recipe, facts, device_of(recipe, facts.machine)):
+        yield blocker(
+            "training.kernels",
+            f"Liger's kernels cannot be used: {obstacle}.",
+            Edit(path="training.kernels", value="auto", label="Choose automatically"),
         )
 
 

@@ -52,6 +52,18 @@ MISFITS: dict[str, tuple[Recipe, Facts, str, str]] = {
         "training.optimizer",
         "blocker",
     ),
+    "Liger's kernels on a processor": (
+        recipe(training__kernels="liger"),
+        facts(LAPTOP),
+        "training.kernels",
+        "blocker",
+    ),
+    "Liger's kernels in a strange family": (
+        recipe(training__kernels="liger"),
+        facts(model=MODEL.model_copy(update={"architecture": "GraniteMoeForCausalLM"})),
+        "training.kernels",
+        "blocker",
+    ),
     "GaLore for an adapter": (
         recipe(training__optimizer="galore_adamw"),
         facts(),
@@ -173,6 +185,38 @@ def test_a_missing_package_blocks_its_optimizers(monkeypatch: pytest.MonkeyPatch
     assert "bitsandbytes" in found.text
     assert make_plan(fixed(chosen, found), facts()).ready
     assert optimizer(recipe(adaptation=FULL), tight_card())[0] == "adamw"
+
+
+def kernels(chosen: Recipe, known: Facts) -> tuple[str, str]:
+    """What automatic kernels come to, and why."""
+    plan = make_plan(chosen, known)
+    assert plan.settings is not None
+    (why,) = [d.because for d in plan.decisions if d.name == "Kernels"]
+    return plan.settings.kernels, why
+
+
+def test_liger_is_taken_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.speeding.has_liger", lambda: True)
+    llama = facts(model=MODEL.model_copy(update={"architecture": "LlamaForCausalLM"}))
+    mamba = facts(model=MODEL.model_copy(update={"architecture": "MambaForCausalLM"}))
+    for adaptation in ("full", "lora", "qlora"):
+        assert kernels(recipe(adaptation={"kind": adaptation}), llama)[0] == "liger"
+    assert kernels(recipe(training__kernels="none"), llama) == ("none", "the recipe says so")
+    without = {
+        "NVIDIA": (recipe(training__device="cpu"), llama),
+        "MambaForCausalLM": (recipe(), mamba),
+        "IA3": (recipe(adaptation={"kind": "ia3"}), llama),
+        "8 bits": (recipe(adaptation={"kind": "qlora", "storage": "int8"}), llama),
+    }
+    for reason, (chosen, known) in without.items():
+        value, why = kernels(chosen, known)
+        assert value == "none"
+        assert reason in why
+    monkeypatch.setattr("core.speeding.has_liger", lambda: False)
+    assert "pip install liger-kernel" in kernels(recipe(), llama)[1]
+    wanted = recipe(training__kernels="liger")
+    (found,) = [p for p in problems(wanted, llama) if p.where == "training.kernels"]
+    assert "pip install liger-kernel" in found.text
 
 
 def optimizer(chosen: Recipe, known: Facts) -> tuple[str, str]:
