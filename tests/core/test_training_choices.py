@@ -325,6 +325,17 @@ def test_the_automatic_rate_is_a_usual_one(
     assert usual.source
 
 
+@pytest.mark.parametrize(("kind", "times"), [("galore_adamw", 10), ("apollo_mini", 5)])
+def test_shorter_steps_get_a_higher_rate(kind: str, times: float) -> None:
+    plain = recipe(adaptation=FULL)
+    chosen = plain.edit("training.optimizer", kind)
+    rate, because = automatic_rate(chosen, MODEL)
+    assert rate == pytest.approx(times * automatic_rate(plain, MODEL)[0])
+    assert "times it" in because
+    usual = usual_range(chosen, MODEL)
+    assert usual.low <= rate <= usual.high
+
+
 def test_a_small_model_may_go_higher_and_the_reason_is_said() -> None:
     small = facts(model=MODEL.model_copy(update={"parameters": 4_000_000}))
     brave = recipe(training__learning_rate=3e-3)
