@@ -188,7 +188,7 @@ class Training(Value):
         128,
         ge=1,
         le=8192,
-        title="Directions",
+        title="Projection rank",
         description="How many directions of each matrix GaLore and APOLLO keep their memory in; "
         "apollo_mini has one. Usual: a quarter of the model's width or less (arXiv 2403.03507, "
         "2412.05270).",
@@ -198,7 +198,7 @@ class Training(Value):
         200,
         ge=1,
         le=1_000_000,
-        title="New directions every",
+        title="Projection gap",
         description="Steps after which GaLore and APOLLO choose other directions. Usual: 200 "
         "(arXiv 2403.03507).",
         json_schema_extra=EXPERT,
@@ -207,9 +207,9 @@ class Training(Value):
         None,
         gt=0,
         le=1000,
-        title="Scale of steps",
-        description="So many times the step that comes out of the directions. Empty: 0.25 for "
-        "GaLore, 1 for APOLLO, 11.3 for apollo_mini, as in their papers.",
+        title="Projection scale",
+        description="So many times the step that comes out of the directions. Usual: 0.25 for "
+        "GaLore, 1 for APOLLO, 11.3 for apollo_mini. Empty: as in the paper.",
         json_schema_extra=EXPERT,
     )
     micro_batch: int = Field(
@@ -335,7 +335,8 @@ class Training(Value):
         ge=0,
         lt=1,
         title="Beta 2",
-        description="How long it remembers their size. Empty: 0.999 for Adam, 0.99 for Lion.",
+        description="How long it remembers their size. Usual: 0.999 for Adam, 0.99 for Lion. "
+        "Empty: the usual one.",
         json_schema_extra=EXPERT,
     )
     epsilon: float = Field(
