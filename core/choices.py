@@ -20,8 +20,11 @@ AUTO = BeforeValidator(lambda given: None if given == "auto" else given)
 
 Optimizers = Literal[
     "auto", "adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor", "lion",
-    "lion_8bit", "muon",
+    "lion_8bit", "muon", "galore_adamw", "apollo_adamw", "apollo_mini",
 ]  # fmt: skip
+
+PROJECTED = {"galore_adamw": 0.25, "apollo_adamw": 1.0, "apollo_mini": 128**0.5}
+"""Optimizers that keep states in few directions, and by how much their papers scale steps."""
 
 
 def _known_template(given: str) -> str:
@@ -185,8 +188,37 @@ class Training(Value):
         title="Optimizer",
         description="What turns gradients into changes. auto is AdamW, in 8 bits and paged where "
         "only that fits; adamw_8bit keeps its memory in a quarter of the room, paged ones move it "
-        "out of a full GPU, adafactor keeps hardly any, lion keeps half of it, muon (full "
-        "fine-tuning only) learns more per step.",
+        "out of a full GPU, adafactor keeps hardly any, lion keeps half of it. For full "
+        "fine-tuning only: muon learns more per step, galore_adamw, apollo_adamw and apollo_mini "
+        "keep their memory in few directions of each matrix.",
+    )
+    projection_rank: int = Field(
+        128,
+        ge=1,
+        le=8192,
+        title="Projection rank",
+        description="How many directions of each matrix GaLore and APOLLO keep their memory in; "
+        "apollo_mini has one. Usual: a quarter of the model's width or less (arXiv 2403.03507, "
+        "2412.05270).",
+        json_schema_extra=EXPERT,
+    )
+    projection_gap: int = Field(
+        200,
+        ge=1,
+        le=1_000_000,
+        title="Projection gap",
+        description="Steps after which GaLore and APOLLO choose other directions. Usual: 200 "
+        "(arXiv 2403.03507).",
+        json_schema_extra=EXPERT,
+    )
+    projection_scale: Annotated[float | None, AUTO] = Field(
+        None,
+        gt=0,
+        le=1000,
+        title="Projection scale",
+        description="So many times the step that comes out of the directions. Usual: 0.25 for "
+        "GaLore, 1 for APOLLO, 11.3 for apollo_mini. Empty: as in the paper.",
+        json_schema_extra=EXPERT,
     )
     micro_batch: int = Field(
         8,
@@ -287,6 +319,17 @@ class Training(Value):
         "heart. Usual: 5 (arXiv 2310.05914). Empty: none. For imitation (SFT) only.",
         json_schema_extra=EXPERT,
     )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        title="Label smoothing",
+        description="Share of the aim that is spread evenly over all words, against too much "
+        "certainty. Usual: 0.1 (arXiv 1512.00567). 0 turns it off. For imitation (SFT) and "
+        "continued pretraining; takes memory for the logits of a whole batch. Losses are shown "
+        "without it.",
+        json_schema_extra=EXPERT,
+    )
     beta1: float = Field(
         0.9,
         ge=0,
@@ -300,7 +343,8 @@ class Training(Value):
         ge=0,
         lt=1,
         title="Beta 2",
-        description="How long it remembers their size. Empty: 0.999 for Adam, 0.99 for Lion.",
+        description="How long it remembers their size. Usual: 0.999 for Adam, 0.99 for Lion. "
+        "Empty: the usual one.",
         json_schema_extra=EXPERT,
     )
     epsilon: float = Field(
@@ -316,6 +360,14 @@ class Training(Value):
         title="Gradient checkpointing",
         description="Recompute activations instead of keeping them: about 40 % less memory, about "
         "25 % slower. Auto turns it on only when the memory needs it.",
+    )
+    kernels: Literal["auto", "liger", "none"] = Field(
+        "auto",
+        title="Kernels",
+        description="liger computes norms, rotations and gates of layers in fewer passes, with the "
+        "package liger-kernel on NVIDIA GPUs: about a tenth faster, with less memory, the same "
+        "result up to rounding. Auto takes it where it fits.",
+        json_schema_extra=EXPERT,
     )
     on_out_of_memory: Literal["recover", "stop"] = Field(
         "recover",
@@ -334,6 +386,16 @@ class Training(Value):
         title="Seed",
         description="Same seed, same data, same machine: same result.",
     )
+
+    @property
+    def directions(self) -> int:
+        """Of each matrix, where an optimizer keeps its states in few of them."""
+        return 1 if self.optimizer == "apollo_mini" else self.projection_rank
+
+    @property
+    def step_scale(self) -> float:
+        """By how much steps in few directions are scaled."""
+        return self.projection_scale or PROJECTED.get(self.optimizer, 1.0)
 
 
 class Checks(Value):

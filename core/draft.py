@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from core.machine import Machine
 from core.memory import Bill, Item
 from core.memory.choice import Fits, verdict
@@ -13,6 +15,8 @@ from core.mixing import Drawn, Looked
 from core.models import ModelFacts
 from core.tokens import TokenFacts
 from core.value import Value
+
+Kernels = Literal["liger", "none"]
 
 
 class Decision(Value):
@@ -34,6 +38,8 @@ class Settings(Value):
     accumulation: int
     checkpointing: bool
     optimizer: Optimizer = "adamw"
+    kernels: Kernels = "none"
+    """Who computes norms, rotations and gates of layers; none: transformers itself."""
     packing: bool = False
     """Whether short rows are joined to full sequences before training."""
     padding_free: bool = False

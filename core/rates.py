@@ -34,6 +34,10 @@ AROUND = 2.0
 SIZE_STEPS = ((20e6, 25.0), (200e6, 5.0), (1e9, 2.0))
 """Below so many parameters, so many times the usual rate: small models want larger steps."""
 LION = 0.2, "a fifth of it for Lion, whose steps have full length (arXiv 2302.06675)"
+GALORE = 10.0, "ten times it for GaLore, whose paper trains with 0.01 (arXiv 2403.03507)"
+APOLLO = 5.0, "five times it for APOLLO, whose steps are shorter by design (arXiv 2412.05270)"
+OWN = {"lion": LION, "galore": GALORE, "apollo": APOLLO}
+"""By the beginning of an optimizer's name."""
 LORA_PLUS = 0.5, "half of it, because LoRA+ raises the other half (PEFT's documentation)"
 
 
@@ -74,7 +78,7 @@ def _raised(recipe: Recipe, model: ModelFacts) -> float:
 def _own_share(recipe: Recipe) -> tuple[float, str]:
     """What the optimizer and LoRA+ change of the usual rate."""
     training = recipe.training
-    changes = [LION] if training.optimizer.startswith("lion") else []
+    changes = [own for name, own in OWN.items() if training.optimizer.startswith(name)]
     changes += [LORA_PLUS] if training.lora_plus else []
     share = 1.0
     for factor, _ in changes:

@@ -28,6 +28,7 @@ from core.portions import (
 )  # fmt: skip
 from core.rates import automatic_rate
 from core.recipe import Recipe
+from core.speeding import settle_kernels
 from core.teachers import numbers_of
 
 
@@ -73,6 +74,7 @@ def _with_rows(draft: Draft, recipe: Recipe, facts: Facts, settings: Settings) -
                 draft.trainable,
                 settings.optimizer,
                 recipe.checks.keep,
+                recipe.training.directions,
             ),
             "sources": sources(recipe, facts),
             "tokens": read,
@@ -119,7 +121,9 @@ def settle(recipe: Recipe, facts: Facts) -> tuple[Settings, list[Decision]]:
     decisions.append(
         Decision(name="Checkpointing", value="on" if checkpointing else "off", because=why)
     )
-    settings = fixed.model_copy(update={"checkpointing": checkpointing})
+    kernels, told = settle_kernels(recipe, facts, fixed)
+    decisions.append(told)
+    settings = fixed.model_copy(update={"checkpointing": checkpointing, "kernels": kernels})
     decisions.append(_on_out_of_memory(recipe))
     if facts.data is not None:
         settings = with_steps(recipe, settings, count_steps(recipe, facts, settings))
@@ -142,9 +146,14 @@ def _on_out_of_memory(recipe: Recipe) -> Decision:
     return Decision(name="When memory runs out", value="stop", because=because)
 
 
-def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
+def device_of(recipe: Recipe, machine: Machine) -> str:
+    """Where a run trains."""
     wanted = recipe.training.device
-    device = wanted if wanted != "auto" else "cuda" if machine.gpus else "cpu"
+    return wanted if wanted != "auto" else "cuda" if machine.gpus else "cpu"
+
+
+def _settle_device(recipe: Recipe, machine: Machine) -> tuple[str, bool, list[Decision]]:
+    wanted, device = recipe.training.device, device_of(recipe, machine)
     bf16 = device == "cuda" and machine.bf16
     found = machine.gpus[0].name if machine.gpus else "no NVIDIA GPU was found"
     because = f"{found}" if wanted == "auto" else "the recipe says so"
@@ -221,10 +230,16 @@ def make_setup(recipe: Recipe, facts: Facts, settings: Settings) -> Setup:
         checkpointing=settings.checkpointing,
         objective=recipe.objective.counted_as or recipe.objective.kind,
         optimizer=settings.optimizer,
-        loss="logits" if recipe.objective.keeps_logits else "fused",
+        directions=recipe.training.directions,
+        loss="logits" if keeps_logits(recipe) else "fused",
         teacher=_teacher(recipe),
     )
     return full.model_copy(update=_rows(recipe, facts, settings))
+
+
+def keeps_logits(recipe: Recipe) -> bool:
+    """Whether a step holds the logits of a whole batch instead of computing them in parts."""
+    return recipe.objective.keeps_logits or recipe.training.label_smoothing > 0
 
 
 def _teacher(recipe: Recipe) -> int:

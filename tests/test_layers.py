@@ -50,7 +50,7 @@ memory
 draft
 portions schedules rates resuming
 pace
-joining
+joining speeding
 settle
 whatif
 misfits

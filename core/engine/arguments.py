@@ -26,6 +26,7 @@ def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any
         weight_decay=training.weight_decay,
         max_grad_norm=training.clip,
         optim=optimizer_name(settings),
+        **_kernels(settings),
         adam_beta1=training.beta1,
         adam_beta2=second_beta(training),
         adam_epsilon=training.epsilon,
@@ -45,6 +46,14 @@ def arguments(recipe: Recipe, settings: Settings, folder: Path) -> dict[str, Any
         report_to="none",
         dataloader_pin_memory=settings.device == "cuda",
     )
+
+
+def _kernels(settings: Settings) -> dict[str, Any]:
+    """Liger's layers, without its loss: that would take the place of the fused output layer."""
+    if settings.kernels == "none":
+        return {}
+    loss = {"cross_entropy": False, "fused_linear_cross_entropy": False}
+    return {"use_liger_kernel": True, "liger_kernel_config": loss}
 
 
 def _schedule(training: Training, settings: Settings) -> dict[str, Any]:

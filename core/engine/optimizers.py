@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,8 +10,9 @@ import torch
 import transformers
 from peft.optimizers import create_loraplus_optimizer
 
-from core.choices import Training
+from core.choices import PROJECTED, Training
 from core.draft import Settings
+from core.engine.projected import Projected
 from core.errors import RunError
 
 NAMES = {"paged_adamw": "paged_adamw_32bit", "lion": "lion_32bit"}
@@ -20,9 +22,9 @@ MOMENTUM_OF_LION = 0.99
 
 
 def optimizer_name(settings: Settings) -> str:
-    """How transformers calls an optimizer; beside Muon works AdamW."""
+    """How transformers calls an optimizer; beside those for matrices works AdamW."""
     chosen = settings.optimizer
-    if chosen in ("adamw", "muon"):
+    if chosen in ("adamw", "muon", *PROJECTED):
         return "adamw_torch_fused" if settings.device == "cuda" else "adamw_torch"
     return NAMES.get(chosen, chosen)
 
@@ -35,7 +37,8 @@ def second_beta(training: Training) -> float:
 
 
 class Optimized(transformers.Trainer):  # type: ignore[misc]
-    """A trainer that knows Muon, LoRA+ and embeddings with a learning rate of their own."""
+    """A trainer that knows optimizers for matrices, LoRA+ and embeddings with a learning rate of
+    their own."""
 
     chosen: Training = Training()
     """Set before training begins."""
@@ -46,7 +49,10 @@ class Optimized(transformers.Trainer):  # type: ignore[misc]
         if self.optimizer is None:
             model = self.model if model is None else model
             if self.chosen.optimizer == "muon":
-                self.optimizer = self._muon(model)
+                self.optimizer = self._beside_adamw(MuonAndAdamW, model)
+            elif self.chosen.optimizer in PROJECTED:
+                kind = functools.partial(ProjectedAndAdamW, self.chosen)
+                self.optimizer = self._beside_adamw(kind, model)
             elif self.chosen.lora_plus:
                 self.optimizer = self._lora_plus(model, self.chosen.lora_plus)
             else:
@@ -55,10 +61,10 @@ class Optimized(transformers.Trainer):  # type: ignore[misc]
                 self._part_embeddings(model, self.chosen.embedding_rate)
         return self.optimizer
 
-    def _muon(self, model: Any) -> MuonAndAdamW:
+    def _beside_adamw(self, kind: Callable[..., BesideAdamW], model: Any) -> BesideAdamW:
         decayed = set(self.get_decay_parameter_names(model))
         _, settings = self.get_optimizer_cls_and_kwargs(self.args, model)
-        return MuonAndAdamW(model, decayed.__contains__, self.args.weight_decay, **settings)
+        return kind(model, decayed.__contains__, self.args.weight_decay, **settings)
 
     def _lora_plus(self, model: Any, ratio: float) -> Any:
         """PEFT's; without a word of ours it would give adapters of embeddings a rate of 1e-6."""
@@ -108,20 +114,21 @@ def layers_of(model: Any) -> torch.nn.ModuleList:
 
 
 def matrices(model: Any) -> list[torch.nn.Parameter]:
-    """The trained matrices inside of the layers, which are what Muon is made for."""
+    """The trained matrices inside of the layers, which some optimizers are made for."""
     inner = layers_of(model).parameters()
     return [weight for weight in inner if weight.requires_grad and weight.ndim == 2]
 
 
-class MuonAndAdamW(torch.optim.Optimizer):  # type: ignore[misc]
-    """Muon for the matrices inside of the layers, AdamW for all else.
-
-    Muon's steps are scaled to the length of AdamW's, so that AdamW's learning rates hold for both
-    (Liu et al. 2025, arXiv 2502.16982).
-    """
+class BesideAdamW(torch.optim.Optimizer):  # type: ignore[misc]
+    """An optimizer for the matrices inside of the layers, AdamW for all else."""
 
     def __init__(
-        self, model: Any, decays: Callable[[str], bool], weight_decay: float, **adamw: Any
+        self,
+        make: Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer],
+        model: Any,
+        decays: Callable[[str], bool],
+        weight_decay: float,
+        **adamw: Any,
     ) -> None:
         inner = matrices(model)
         known = {id(weight) for weight in inner}
@@ -134,16 +141,62 @@ class MuonAndAdamW(torch.optim.Optimizer):  # type: ignore[misc]
             {"params": [w for n, w in named if decays(n)], "weight_decay": weight_decay},
             {"params": [w for n, w in named if not decays(n)], "weight_decay": 0.0},
         ]
-        self._muon = torch.optim.Muon(
-            inner, lr=adamw["lr"], weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
-        self._adamw = torch.optim.AdamW(rest, **adamw)
-        super().__init__([*self._muon.param_groups, *self._adamw.param_groups], {})
+        self._inner, self._adamw = make(inner), torch.optim.AdamW(rest, **adamw)
+        self._own = self._inner.defaults.keys() - self._adamw.defaults.keys()
+        groups = [*self._inner.param_groups, *self._adamw.param_groups]
+        super().__init__(groups, self._adamw.defaults)  # for groups that are added later
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def step(self, closure: Any = None) -> None:
         """One step of both, on the states and groups of this one, which a checkpoint holds."""
-        for optimizer, mine in ((self._muon, True), (self._adamw, False)):
+        for optimizer, mine in ((self._inner, True), (self._adamw, False)):
             optimizer.state = self.state
-            optimizer.param_groups = [g for g in self.param_groups if ("momentum" in g) is mine]
+            optimizer.param_groups = [g for g in self.param_groups if self.is_inner(g) is mine]
             optimizer.step()
+
+    def is_inner(self, group: dict[str, Any]) -> bool:
+        """Whether a group holds matrices inside of the layers."""
+        return bool(self._own <= group.keys())
+
+
+class MuonAndAdamW(BesideAdamW):
+    """Muon for the matrices inside of the layers.
+
+    Its steps are scaled to the length of AdamW's, so that AdamW's learning rates hold for both
+    (Liu et al. 2025, arXiv 2502.16982).
+    """
+
+    def __init__(
+        self, model: Any, decays: Callable[[str], bool], weight_decay: float, **adamw: Any
+    ) -> None:
+        make = functools.partial(
+            torch.optim.Muon,
+            lr=adamw["lr"],
+            weight_decay=weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+        super().__init__(make, model, decays, weight_decay, **adamw)
+
+
+class ProjectedAndAdamW(BesideAdamW):
+    """GaLore or APOLLO for the matrices inside of the layers."""
+
+    def __init__(
+        self,
+        chosen: Training,
+        model: Any,
+        decays: Callable[[str], bool],
+        weight_decay: float,
+        **adamw: Any,
+    ) -> None:
+        make = functools.partial(
+            Projected,
+            kind=chosen.optimizer,
+            rank=chosen.directions,
+            gap=chosen.projection_gap,
+            scale=chosen.step_scale,
+            seed=chosen.seed,
+            weight_decay=weight_decay,
+            **{name: adamw[name] for name in ("lr", "betas", "eps")},
+        )
+        super().__init__(make, model, decays, weight_decay, **adamw)

@@ -12,6 +12,7 @@ import torch
 from trl.trainer.utils import disable_dropout_in_model
 
 from core.adapt import Adaptation
+from core.choices import PROJECTED
 from core.engine.emit import versions
 from core.engine.faults import first_line
 from core.engine.meta_model import adapt, build, load, read_configuration
@@ -127,6 +128,7 @@ def _refuse_what_is_not_modelled(adaptation: Adaptation, setup: Setup) -> None:
         "several GPUs need a way to share the model": setup.sharding == "none" and setup.gpus > 1,
         "processors do not share a model": setup.sharding != "none" and not setup.cuda,
         "offloading cannot be traced": setup.offload,
+        "GaLore and APOLLO cannot be traced": setup.optimizer in PROJECTED,
         "Muon on several GPUs cannot be traced": setup.optimizer == "muon" and setup.gpus > 1,
         "a partly trained model can be traced on processors only": adaptation.partly and setup.cuda,
     }  # fmt: skip

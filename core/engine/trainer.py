@@ -22,7 +22,7 @@ from core.engine.emit import Voice
 from core.engine.faults import Diverged
 from core.engine.guard import Alarm, Guard, forget_gradients, has_gradients, refuse_broken
 from core.engine.patience import patient
-from core.engine.quiet import Quiet
+from core.engine.smooth import Smooth
 from core.engine.sparing import Sparing
 from core.engine.state import Keeping
 from core.engine.wishes import Wishes
@@ -324,7 +324,7 @@ class Watched(Keeping, Sparing):
         return str(getattr(self, "_staging", self.args.output_dir))
 
 
-class Trainer(Watched, Quiet):
+class Trainer(Watched, Smooth):
     """Supervised fine-tuning."""
 
 

@@ -306,5 +306,7 @@ def _doubts(model: ModelFacts, adaptation: Adaptation, setup: Setup) -> Iterator
         yield UNSURE, "ZeRO and offloading were compared with neither traces nor measurements"
     elif setup.sharding != "none":
         yield UNSURE, "shares of several GPUs were compared with traces, not with measurements"
+    if setup.optimizer.startswith(("galore", "apollo")):
+        yield UNSURE, "steps of this optimizer were compared with neither traces nor measurements"
     if setup.objective not in CHECKED:
         yield UNSURE, "this objective was compared with neither traces nor measurements"

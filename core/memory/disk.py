@@ -36,12 +36,18 @@ class DiskNeed(Value):
 
 
 def disk_need(
-    model: ModelFacts, adaptation: Adaptation, trained: int, optimizer: Optimizer, keep: int
+    model: ModelFacts,
+    adaptation: Adaptation,
+    trained: int,
+    optimizer: Optimizer,
+    keep: int,
+    rank: int = 1,
 ) -> DiskNeed:
-    """What checkpoints and the result take; `trained` counts the numbers that are trained."""
+    """What checkpoints and the result take; `trained` counts the numbers that are trained, `rank`
+    the directions of each matrix that an optimizer may keep."""
     full = adaptation.trains_base
     plain = optimizer.removeprefix("paged_")
-    states = round(optimizer_states(model, trained, plain, 4, full=full))
+    states = round(optimizer_states(model, trained, plain, 4, full=full, rank=rank))
     if full:
         rest = model.parameters - trained if adaptation.partly else 0
         width = STORED_WIDTHS.get(model.stored, 4)

@@ -14,7 +14,7 @@ Attention = Literal["eager", "sdpa", "efficient", "flash"]
 Dtype = Literal["bf16", "fp16", "fp32"]
 Optimizer = Literal[
     "adamw", "adamw_foreach", "adamw_8bit", "paged_adamw", "paged_adamw_8bit", "adafactor", "sgd",
-    "lion", "lion_8bit", "muon",
+    "lion", "lion_8bit", "muon", "galore_adamw", "apollo_adamw", "apollo_mini",
 ]  # fmt: skip
 Sharding = Literal["none", "ddp", "zero1", "zero2", "zero3", "fsdp"]
 OnObjective = Literal["sft", "dpo", "reward", "ppo", "grpo", "distill"]
@@ -47,6 +47,8 @@ class Setup(Value):
     checkpointing: bool = False
     optimizer: Optimizer = "adamw"
     """adamw is the fused one; adamw_foreach is what `torch.optim.AdamW(...)` alone gives."""
+    directions: int = Field(128, ge=1)
+    """Of each matrix, in which GaLore and APOLLO keep their states."""
     accumulation: int = Field(1, ge=1)
     kbit_prepare: bool = False
     """Whether PEFT's prepare_model_for_kbit_training raised what is not quantised to 32 bits."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from core.adapt import Adaptation
-from core.memory.setup import Optimizer, Setup
+from core.memory.setup import Setup
 from core.memory.widths import Widths
 from core.models import ModelFacts
 
@@ -38,14 +39,17 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
     full = adaptation.trains_base
     gradients = trained * width.trained
     kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
-    kept = round(optimizer_states(model, trained, kind, width.trained, full=full))
+    count = functools.partial(
+        optimizer_states, model, trained, width=width.trained, full=full, rank=setup.directions
+    )
+    kept = round(count(kind))
     return States(
         weights=weights(model, adaptation, setup, width),
         adapters=0 if full else gradients + extra,
         gradients=gradients,
         optimizer=kept,
-        update=_update(model, kind, gradients, full=full),
-        paged=round(optimizer_states(model, trained, plain, width.trained, full=full)) - kept,
+        update=_update(model, setup, gradients, full=full),
+        paged=round(count(plain)) - kept,
     )
 
 
@@ -86,7 +90,7 @@ def linear_numbers(model: ModelFacts) -> int:
 
 
 def optimizer_states(
-    model: ModelFacts, trained: int, kind: str, width: int, *, full: bool
+    model: ModelFacts, trained: int, kind: str, width: int, *, full: bool, rank: int = 1
 ) -> float:
     """Bytes that an optimizer keeps for all trained numbers of `width` bytes.
 
@@ -94,7 +98,8 @@ def optimizer_states(
     inside of the layers and two as AdamW for the rest; bitsandbytes two (AdamW) or one (Lion), of 8
     bits with a constant per block, but of 32 for embeddings, and pages large states out of what
     torch counts; Adafactor (Shazeer and Stern 2018, arXiv 1804.04235) keeps a row and a column of
-    sums per matrix.
+    sums per matrix. GaLore and APOLLO keep AdamW's two in `rank` directions of the matrices inside
+    of the layers, GaLore also the directions (core.engine.projected).
     """
     table = model.vocab * model.hidden if full else 0
     matrices = linear_numbers(model) if full else trained
@@ -112,18 +117,35 @@ def optimizer_states(
             return (1 + constant) * (trained - table) + 4 * table
         case "muon":
             return width * (2 * trained - matrices)
+        case "galore_adamw" | "apollo_adamw" | "apollo_mini" if full:
+            return width * (2 * (trained - matrices) + _in_directions(model, kind, rank))
     return 0
 
 
-def _update(model: ModelFacts, optimizer: Optimizer, gradients: int, *, full: bool) -> int:
+def _in_directions(model: ModelFacts, kind: str, rank: int) -> int:
+    """Numbers that are kept of the matrices inside of the layers."""
+    sides = [sorted(sides) for sides in model.linear.values()]
+    few = [min(1 if kind == "apollo_mini" else rank, short) for short, _ in sides]
+    basis = kind == "galore_adamw"
+    return model.layers * sum(
+        n * (2 * long + basis * short) for n, (short, long) in zip(few, sides, strict=True)
+    )
+
+
+def _update(model: ModelFacts, setup: Setup, gradients: int, *, full: bool) -> int:
     """Foreach makes a list as large as the gradients, Adafactor two matrices at a time; Muon a step
-    in 32 bits and two in 16 (torch.optim._muon), and two products over the shorter side."""
+    in 32 bits and two in 16 (torch.optim._muon), and two products over the shorter side; GaLore the
+    eigenvectors of such a product, with room to work in, APOLLO three matrices."""
     largest = model.vocab * model.hidden * 4 if full else 0
-    match optimizer:
+    match setup.optimizer:
         case "adamw_foreach":
             return gradients
         case "adafactor":
             return 2 * largest
         case "muon" if full:
             return max(8 * a * b + 4 * min(a, b) ** 2 for a, b in model.linear.values())
+        case "galore_adamw" if full:
+            return max(max(8 * a * b, 16 * min(a, b) ** 2) for a, b in model.linear.values())
+        case "apollo_adamw" | "apollo_mini" if full:
+            return max(12 * a * b for a, b in model.linear.values())
     return 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.choices import Training
+from core.choices import PROJECTED, Training
 from core.draft import Draft, Facts
 from core.errors import Edit, Problem
 from core.misfits.base import blocker, warning
 from core.recipe import Recipe
-from core.settle import has_bitsandbytes
+from core.settle import device_of, has_bitsandbytes
+from core.speeding import no_liger
 
 ROUNDED = ("adamw_8bit", "paged_adamw_8bit", "paged_adamw", "lion", "lion_8bit")
 """Optimizers of bitsandbytes."""
@@ -20,6 +21,8 @@ ENDS_LOW = ("cosine", "wsd")
 def of_training(recipe: Recipe, facts: Facts, _plan: Draft) -> Iterator[Problem]:
     """What cannot work, then what has no effect."""
     yield from _optimizer(recipe, facts)
+    yield from _kernels(recipe, facts)
+    yield from _projection(recipe, facts)
     yield from _parts(recipe)
     yield from _schedule(recipe.training)
     yield from _betas(recipe.training)
@@ -50,6 +53,50 @@ def _optimizer(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
         )
 
 
+def _kernels(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    if recipe.training.kernels != "liger" or facts.model is None:
+        return
+    if obstacle := no_liger(recipe, facts, device_of(recipe, facts.machine)):
+        yield blocker(
+            "training.kernels",
+            f"Liger's kernels cannot be used: {obstacle}.",
+            Edit(path="training.kernels", value="auto", label="Choose automatically"),
+        )
+
+
+def _projection(recipe: Recipe, facts: Facts) -> Iterator[Problem]:
+    """States in few directions: of whole matrices, and of fewer directions than there are."""
+    training, chosen = recipe.training, recipe.training.optimizer
+    if chosen not in PROJECTED:
+        for name in ("projection_rank", "projection_gap", "projection_scale"):
+            yield from _unread(training, name, f"the optimizer {chosen}")
+        return
+    if not recipe.adaptation.trains_base or recipe.adaptation.partly:
+        yield blocker(
+            "training.optimizer",
+            f"{chosen} keeps its states in few directions of whole weight matrices, all of which "
+            f"full fine-tuning trains and {recipe.adaptation.title} does not.",
+            Edit(path="training.optimizer", value="auto", label="Choose automatically"),
+        )
+    if chosen == "apollo_mini":
+        yield from _unread(training, "projection_rank", "the optimizer apollo_mini")
+    elif facts.model is not None and 0 < facts.model.hidden <= training.projection_rank:
+        fewer = max(1, facts.model.hidden // 4)
+        yield warning(
+            "training.projection_rank",
+            f"{training.projection_rank:,} directions are all that matrices of a model "
+            f"{facts.model.hidden:,} wide have: nothing is saved.",
+            Edit(path="training.projection_rank", value=fewer, label=f"Use {fewer:,}"),
+        )
+
+
+def _unread(training: Training, name: str, owner: str) -> Iterator[Problem]:
+    """A choice other than the default that nobody reads."""
+    default = Training.model_fields[name].default
+    if getattr(training, name) != default:
+        yield _idle(name, default, owner)
+
+
 def _parts(recipe: Recipe) -> Iterator[Problem]:
     """Settings for weights that are not there, or for another objective."""
     training, title = recipe.training, recipe.adaptation.title
@@ -73,6 +120,13 @@ def _parts(recipe: Recipe) -> Iterator[Problem]:
             "Noise on the embeddings (NEFTune) is made for imitation (SFT); elsewhere it would "
             "also blur what the objective compares.",
             Edit(path="training.neftune", value=None, label="Turn the noise off"),
+        )
+    if training.label_smoothing and not recipe.objective.aims_at_words:
+        yield blocker(
+            "training.label_smoothing",
+            "Label smoothing is for goals that aim at one right word for every token: imitation "
+            f"(SFT) and continued pretraining. {recipe.objective.title} is none of them.",
+            Edit(path="training.label_smoothing", value=0.0, label="Turn it off"),
         )
 
 
@@ -103,9 +157,7 @@ def _betas(training: Training) -> Iterator[Problem]:
     kind = training.optimizer
     names = {"adafactor": ("beta1", "beta2", "epsilon"), "lion": ("epsilon",)}
     for name in names.get(kind.removesuffix("_8bit"), ()):
-        default = Training.model_fields[name].default
-        if getattr(training, name) != default:
-            yield _idle(name, default, f"the optimizer {kind}")
+        yield from _unread(training, name, f"the optimizer {kind}")
 
 
 def _idle(name: str, default: object, owner: str) -> Problem:

@@ -49,6 +49,8 @@ class Objective(Value):
     """Whether a row holds two answers, read together."""
     keeps_logits: ClassVar[bool] = False
     """Whether the library's trainer holds the logits of whole batches."""
+    aims_at_words: ClassVar[bool] = False
+    """Whether each trained token has one right word, so that the aim may be smoothed."""
     once: ClassVar[bool] = False
     """Whether rows are best seen once."""
 

@@ -20,6 +20,7 @@ class Pretrain(Objective):
     formats: ClassVar = ("text",)
     counted_as: ClassVar = "sft"
     chats: ClassVar = False
+    aims_at_words: ClassVar = True
 
     packing: Packing = Field(
         "on",

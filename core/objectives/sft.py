@@ -17,6 +17,7 @@ class SFT(Objective):
         "every fine-tune."
     )
     formats: ClassVar = ("chat", "sharegpt", "gemini", "instruct", "completion", "prompts")
+    aims_at_words: ClassVar = True
 
     packing: Packing = Field(
         "auto",

@@ -28,6 +28,7 @@ _DECIDED = {
     "packing": "Packing",
     "every": "Evaluate every",
     "checkpointing": "Checkpointing",
+    "kernels": "Kernels",
     "device": "Device",
 }
 """Which decision of the plan fills in which field."""

@@ -11,11 +11,15 @@ from core.adapt import ADAPTATIONS
 from core.choices import Training
 from core.draft import Settings
 from core.errors import Problem
+from core.memory.disk import SPARE
+from core.memory.states import count_states
+from core.memory.widths import widths
 from core.objectives import OBJECTIVES
 from core.plan import Facts, make_plan
 from core.rates import automatic_rate, usual_range
 from core.recipe import Recipe
 from core.schedules import decay_steps, rate_at
+from core.settle import setup_of
 from tests.core.test_plan import CARD, DPO, GB, LAPTOP, MODEL, PAIRS, TOWER, facts, fixed, recipe
 
 FULL = {"kind": "full"}
@@ -48,6 +52,52 @@ MISFITS: dict[str, tuple[Recipe, Facts, str, str]] = {
         "training.optimizer",
         "blocker",
     ),
+    "Liger's kernels on a processor": (
+        recipe(training__kernels="liger"),
+        facts(LAPTOP),
+        "training.kernels",
+        "blocker",
+    ),
+    "Liger's kernels in a strange family": (
+        recipe(training__kernels="liger"),
+        facts(model=MODEL.model_copy(update={"architecture": "GraniteMoeForCausalLM"})),
+        "training.kernels",
+        "blocker",
+    ),
+    "GaLore for an adapter": (
+        recipe(training__optimizer="galore_adamw"),
+        facts(),
+        "training.optimizer",
+        "blocker",
+    ),
+    "APOLLO for some layers": (
+        recipe(adaptation={"kind": "freeze"}, training__optimizer="apollo_mini"),
+        facts(),
+        "training.optimizer",
+        "blocker",
+    ),
+    "as many directions as there are": (
+        recipe(
+            adaptation=FULL,
+            training__optimizer="galore_adamw",
+            training__projection_rank=MODEL.hidden,
+        ),
+        facts(),
+        "training.projection_rank",
+        "warning",
+    ),
+    "directions that nobody chooses": (
+        recipe(training__projection_rank=64),
+        facts(),
+        "training.projection_rank",
+        "warning",
+    ),
+    "directions beside the only one": (
+        recipe(adaptation=FULL, training__optimizer="apollo_mini", training__projection_rank=64),
+        facts(),
+        "training.projection_rank",
+        "warning",
+    ),
     "LoRA+ without LoRA": (
         recipe(adaptation=FULL, training__lora_plus=16),
         facts(),
@@ -64,6 +114,12 @@ MISFITS: dict[str, tuple[Recipe, Facts, str, str]] = {
         recipe(objective=DPO, training__neftune=5),
         facts(data=PAIRS),
         "training.neftune",
+        "blocker",
+    ),
+    "smoothed labels for pairs": (
+        recipe(objective=DPO, training__label_smoothing=0.1),
+        facts(data=PAIRS),
+        "training.label_smoothing",
         "blocker",
     ),
     "wsd without room": (
@@ -131,6 +187,38 @@ def test_a_missing_package_blocks_its_optimizers(monkeypatch: pytest.MonkeyPatch
     assert optimizer(recipe(adaptation=FULL), tight_card())[0] == "adamw"
 
 
+def kernels(chosen: Recipe, known: Facts) -> tuple[str, str]:
+    """What automatic kernels come to, and why."""
+    plan = make_plan(chosen, known)
+    assert plan.settings is not None
+    (why,) = [d.because for d in plan.decisions if d.name == "Kernels"]
+    return plan.settings.kernels, why
+
+
+def test_liger_is_taken_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.speeding.has_liger", lambda: True)
+    llama = facts(model=MODEL.model_copy(update={"architecture": "LlamaForCausalLM"}))
+    mamba = facts(model=MODEL.model_copy(update={"architecture": "MambaForCausalLM"}))
+    for adaptation in ("full", "lora", "qlora"):
+        assert kernels(recipe(adaptation={"kind": adaptation}), llama)[0] == "liger"
+    assert kernels(recipe(training__kernels="none"), llama) == ("none", "the recipe says so")
+    without = {
+        "NVIDIA": (recipe(training__device="cpu"), llama),
+        "MambaForCausalLM": (recipe(), mamba),
+        "IA3": (recipe(adaptation={"kind": "ia3"}), llama),
+        "8 bits": (recipe(adaptation={"kind": "qlora", "storage": "int8"}), llama),
+    }
+    for reason, (chosen, known) in without.items():
+        value, why = kernels(chosen, known)
+        assert value == "none"
+        assert reason in why
+    monkeypatch.setattr("core.speeding.has_liger", lambda: False)
+    assert "pip install liger-kernel" in kernels(recipe(), llama)[1]
+    wanted = recipe(training__kernels="liger")
+    (found,) = [p for p in problems(wanted, llama) if p.where == "training.kernels"]
+    assert "pip install liger-kernel" in found.text
+
+
 def optimizer(chosen: Recipe, known: Facts) -> tuple[str, str]:
     """What an automatic optimizer comes to, and why."""
     plan = make_plan(chosen, known)
@@ -174,6 +262,41 @@ def test_the_bill_knows_every_optimizer() -> None:
     assert bills[0] - bills[2] == pytest.approx(4 * MODEL.parameters, rel=0.01)
 
 
+def test_states_in_few_directions_are_billed() -> None:
+    """Two numbers for each direction of the longer side, GaLore also the directions themselves;
+    AdamW's two for what does not lie inside of the layers."""
+    full = recipe(adaptation=FULL, training__checkpointing="on", training__projection_rank=64)
+    inner = MODEL.layers * sum(a * b for a, b in MODEL.linear.values())
+    short, long = (
+        MODEL.layers * sum(pick(sides) for sides in MODEL.linear.values()) for pick in (min, max)
+    )
+    rest = 8 * (MODEL.parameters - inner)
+    expected = {
+        "galore_adamw": rest + 4 * 64 * (2 * long + short),
+        "apollo_adamw": rest + 4 * 64 * 2 * long,
+        "apollo_mini": rest + 4 * 2 * long,
+    }
+    for kind, states in expected.items():
+        chosen = full.edit("training.optimizer", kind)
+        setup = setup_of(chosen, facts())
+        width = widths(chosen.adaptation, setup)
+        assert count_states(MODEL, chosen.adaptation, setup, width).optimizer == states
+        plan = make_plan(chosen, facts())
+        assert plan.bill is not None
+        assert "this optimizer" in plan.bill.note
+        assert plan.disk is not None
+        assert plan.disk.checkpoint - 4 * MODEL.parameters - SPARE == states
+
+
+def test_smoothed_labels_are_billed_with_all_logits() -> None:
+    plain = make_plan(recipe(training__checkpointing="on"), facts())
+    smooth = make_plan(recipe(training__checkpointing="on", training__label_smoothing=0.1), facts())
+    assert plain.settings is not None
+    assert plain.settings == smooth.settings
+    logits = plain.settings.micro_batch * plain.settings.max_length * MODEL.vocab
+    assert smooth.needed - plain.needed > 8 * logits
+
+
 def test_what_is_paged_is_asked_of_the_computer() -> None:
     full = recipe(adaptation=FULL, training__checkpointing="on")
     plain = make_plan(full.edit("training.optimizer", "adamw_8bit"), facts()).bill
@@ -200,6 +323,17 @@ def test_the_automatic_rate_is_a_usual_one(
     assert usual.low <= rate <= usual.high * (1 + 1e-9)
     assert because
     assert usual.source
+
+
+@pytest.mark.parametrize(("kind", "times"), [("galore_adamw", 10), ("apollo_mini", 5)])
+def test_shorter_steps_get_a_higher_rate(kind: str, times: float) -> None:
+    plain = recipe(adaptation=FULL)
+    chosen = plain.edit("training.optimizer", kind)
+    rate, because = automatic_rate(chosen, MODEL)
+    assert rate == pytest.approx(times * automatic_rate(plain, MODEL)[0])
+    assert "times it" in because
+    usual = usual_range(chosen, MODEL)
+    assert usual.low <= rate <= usual.high
 
 
 def test_a_small_model_may_go_higher_and_the_reason_is_said() -> None:

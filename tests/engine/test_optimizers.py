@@ -113,7 +113,7 @@ def test_rates_of_their_own_go_on_bit_for_bit(tmp_path: Path, recipe: Recipe, ca
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "galore_adamw", "apollo_mini"])
 def test_trial_steps_move_no_weight(tmp_path: Path, recipe: Recipe, kind: str) -> None:
     chosen = made(recipe, kind, embedding_rate=1e-2, weight_decay=0.1)
     plan = plan_of(chosen)
@@ -146,7 +146,12 @@ def saved_states(run: RunDir) -> int:
 def billed(recipe: Recipe) -> int:
     """What the plan counts as optimizer states; what an update takes for a while is no part."""
     model = models.look(models.resolve(recipe.model))
-    setup = Setup(cuda=False, dtype="fp32", optimizer=recipe.training.optimizer)
+    setup = Setup(
+        cuda=False,
+        dtype="fp32",
+        optimizer=recipe.training.optimizer,
+        directions=recipe.training.directions,
+    )
     return count_states(model, recipe.adaptation, setup, widths(recipe.adaptation, setup)).optimizer
 
 
@@ -200,6 +205,17 @@ def test_muon_gets_the_matrices_of_the_layers_and_adamw_the_rest(
     for group in optimizer.param_groups:
         for weight in group["params"]:
             assert ("momentum" in group) == names[id(weight)].endswith("proj.weight")
+
+
+def test_a_group_that_is_added_later_is_adamws(tmp_path: Path, recipe: Recipe) -> None:
+    """As the value head of PPO is."""
+    with trainer_of(tmp_path / "run", made(recipe, "muon")) as trainer:
+        optimizer = trainer.create_optimizer()
+    head = torch.nn.Parameter(torch.ones(3))
+    optimizer.add_param_group({"params": [head], "weight_decay": 0.0, "lr": 0.1})
+    head.grad = torch.ones(3)
+    optimizer.step()
+    torch.testing.assert_close(head.detach(), torch.full((3,), 0.9))
 
 
 def test_a_rate_for_embeddings_that_are_not_trained_is_refused(
