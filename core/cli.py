@@ -10,7 +10,16 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from core import __version__, commands, data_commands, exporting, judging, model_commands, planning
+from core import (
+    __version__,
+    commands,
+    data_commands,
+    exporting,
+    judging,
+    model_commands,
+    planning,
+    queue_commands,
+)
 from core.errors import CoreError
 from core.terminal import Terminal
 
@@ -78,6 +87,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "runs": (commands.runs, _runs, "list runs"),
     "follow": (commands.follow, _one_run, "watch a run"),
     "stop": (commands.stop, _one_run, "save and stop a run"),
+    "queue": (queue_commands.queue, queue_commands.options, "recipes that train one after another"),
     "rank": (judging.rank, judging.options, "compare answers blind, for preferences to learn from"),
     "export": (exporting.export, exporting.options, "the result of a run as a whole model"),
     "models": (model_commands.models, model_commands.options, "pickled weights made safetensors"),

@@ -22,7 +22,7 @@ QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 value sizing child disk manifest
 errors
-metrics numbers events places yamls causes awake
+metrics numbers events places yamls causes awake power
 machine weights hub_wire templates
 screening
 model_files durable
@@ -52,7 +52,8 @@ whatif
 misfits
 problems
 plan
-offers rundir hub hub_files
+offers rundir hub hub_files queue
+vacancy
 retention
 hub_data
 fetch_shape
@@ -66,11 +67,11 @@ launch
 exact
 terminal
 describe plan_text watch
-plan_page
+plan_page keeper
 make_command
 commands data_commands
 preflight
-planning judging exporting model_commands
+planning judging exporting model_commands queue_commands
 cli
 __main__
 """
