@@ -2,51 +2,57 @@
 
 `long` steps until it is stopped, `asks` pauses until it is stopped, `fails` fails, `dies` ends
 without a word each time, `falters` only the first time; all others finish after a few steps.
+Nothing of the program is imported, which would take longer than all that is tested with it.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
-from core.events import Event, Failed, Finished, Paused, Started, Step, encode
-from core.rundir import RunDir
+from filelock import FileLock
 
 STEPS = 3
 
 
-def main(root: str) -> None:
-    run = RunDir.open(Path(root))
-    with run.hold(2):
-        again = run.history().started is not None
-        _say(run, Started(pid=os.getpid()))
-        _go(run, run.load_recipe().name, again=again)
+def main(root: Path) -> None:
+    with FileLock(root / "lock", timeout=2):
+        again = "started" in (root / "events.jsonl").read_text(encoding="utf-8")
+        named = re.search(r"^name: (\w+)$", (root / "recipe.yaml").read_text("utf-8"), re.M)
+        _say(root, "started", pid=os.getpid())
+        _go(root, named[1] if named else "", again=again)
 
 
-def _go(run: RunDir, name: str, *, again: bool) -> None:
+def _go(root: Path, name: str, *, again: bool) -> None:
     step = 0
-    while step < STEPS or (name == "long" and run.control().command != "stop"):
+    while step < STEPS or (name == "long" and not _told_to_stop(root)):
         step += 1
-        _say(run, Step(step=step, total=STEPS, loss=1.0))
+        _say(root, "step", step=step, total=STEPS, loss=1.0)
         time.sleep(0.02)
     if name == "asks":
-        _say(run, Paused(step=step, reason="The loss rises.", hint="Look at it."))
-        while run.control().command != "stop":
+        _say(root, "paused", step=step, reason="The loss rises.", hint="Look at it.")
+        while not _told_to_stop(root):
             time.sleep(0.02)
     if name == "dies" or (name == "falters" and not again):
         os._exit(0)
     if name == "fails":
-        _say(run, Failed(error="The disk is full.", hint="Free some space.", code="disk-full"))
+        _say(root, "failed", error="The disk is full.", hint="Free some space.", code="disk-full")
     else:
-        _say(run, Finished(step=step, stopped=name in ("long", "asks")))
+        _say(root, "finished", step=step, stopped=name in ("long", "asks"))
 
 
-def _say(run: RunDir, event: Event) -> None:
-    with run.events_file.open("ab") as file:
-        file.write(encode(event))
+def _told_to_stop(root: Path) -> bool:
+    return bool(json.loads((root / "control").read_bytes())["command"] == "stop")
+
+
+def _say(root: Path, kind: str, **said: object) -> None:
+    with (root / "events.jsonl").open("ab") as file:
+        file.write(json.dumps({"kind": kind, "t": time.time()} | said).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -39,6 +40,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def file(home: Path) -> QueueFile:
+    home.mkdir()
+    rows = ({"prompt": f"{n}?", "completion": f"{n}"} for n in range(40))
+    lines = (json.dumps(row) + "\n" for row in rows)
+    (home / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
     return QueueFile()
 
 
@@ -54,7 +59,7 @@ def keeper(file: QueueFile) -> Iterator[Keeper]:
 def recipe(name: str) -> Recipe:
     return (
         Recipe(name=name, model="starter")
-        .edit("data.path", "sample:tickets.jsonl")
+        .edit("data.path", str(places.data_home() / "rows.jsonl"))
         .edit("training.device", "cpu")
     )
 
@@ -188,15 +193,11 @@ def planned(needed: int, device: str = "cuda") -> Plan:
         device=device, bf16=False, learning_rate=1e-3, max_length=64, micro_batch=1,
         accumulation=1, checkpointing=False,
     )  # fmt: skip
-    items = (Item(name="Weights", bytes=needed, note=""),)
-    return Plan(settings=settings, bill=Bill(items=items, **_REST))
-
-
-_REST = {
-    name: field.get_default() if not field.is_required() else 0
-    for name, field in Bill.model_fields.items()
-    if name != "items"
-}
+    bill = Bill(
+        items=(Item(name="Weights", bytes=needed, note=""),), allocated=needed, reserved=needed,
+        context=0, total=needed, phase="backward", band=0.1,
+    )  # fmt: skip
+    return Plan(settings=settings, bill=bill)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from core import power
 from core.errors import HardwareError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stand-ins are shell scripts")
+DOWN = 'tell application "System Events" to shut down'
 Program = Callable[[str, str], Path]
 
 
@@ -41,7 +42,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
         ("linux", "shutdown", "systemctl", ["poweroff", "--no-ask-password"]),
         ("linux", "shutdown", "shutdown", ["-h", "now"]),
         ("darwin", "sleep", "pmset", ["sleepnow"]),
-        ("darwin", "shutdown", "osascript", ["-e", 'tell application "System Events" to shut down']),
+        ("darwin", "shutdown", "osascript", ["-e", DOWN]),
         ("win32", "shutdown", "shutdown", ["/s", "/t", "0"]),
     ],
 )  # fmt: skip
