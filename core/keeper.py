@@ -42,6 +42,8 @@ class Standing:
     text: str = ""
     entry: Entry | None = None
     """The one in hand, or the one that is over."""
+    outcome: Outcome | None = None
+    """How the run of the one in hand stands."""
 
     @property
     def run(self) -> RunDir | None:
@@ -57,8 +59,15 @@ class Standing:
 class Keeper:
     """`turn` is called again and again; it never waits for a run."""
 
-    def __init__(self, plan_for: Callable[[Recipe], Plan], file: QueueFile | None = None) -> None:
+    def __init__(
+        self,
+        plan_for: Callable[[Recipe], Plan],
+        file: QueueFile | None = None,
+        training: Callable[[], RunDir | None] = lambda: None,
+    ) -> None:
+        """`training` names a run that this process has started beside the queue."""
         self.file = file or QueueFile()
+        self._training = training
         self._plan_for = plan_for
         self._lock = FileLock(self.file.keeper_lock, thread_local=False)
         self._turning = threading.Lock()
@@ -97,7 +106,7 @@ class Keeper:
     def farewell(self, action: power.Action) -> None:
         """Sleep or shut down, once. Raises HardwareError when the system or a run is against it."""
         self.stay()
-        if other := vacancy.training(places.runs_home()):
+        if other := self._training() or vacancy.training(places.runs_home()):
             raise HardwareError(
                 f"{other.root.name} is training, so the computer stays on.",
                 hint="The queue itself is done.",
@@ -111,8 +120,7 @@ class Keeper:
     def _turn(self) -> Standing:
         queue = self.file.read()
         if not self._mine():
-            who = f"{holder.describe(self.file.keeper_file, 'window or terminal')} works on it"
-            return Standing("elsewhere", queue, f"{who[:1].upper()}{who[1:]}.", queue.in_hand)
+            return self._elsewhere(queue)
         if entry := queue.in_hand:
             return self._attend(queue, entry)
         if queue.paused:
@@ -123,6 +131,12 @@ class Keeper:
             self._worked = False
             return Standing("farewell", queue, power.SENTENCES[queue.at_end])
         return Standing("done", queue, "Nothing waits.")
+
+    def _elsewhere(self, queue: Queue) -> Standing:
+        who = holder.describe(self.file.keeper_file, "window or terminal")
+        text = f"{who[:1].upper()}{who[1:].removesuffix(',')} works on it."
+        outcome = look(queue.in_hand) if queue.in_hand else None
+        return Standing("elsewhere", queue, text, queue.in_hand, outcome)
 
     # -- the one keeper ------------------------------------------------------------------------
 
@@ -220,7 +234,7 @@ class Keeper:
     # -- the next one --------------------------------------------------------------------------
 
     def _begin(self, queue: Queue, entry: Entry) -> Standing:
-        if other := vacancy.training(places.runs_home()):
+        if other := self._training() or vacancy.training(places.runs_home()):
             return Standing("occupied", queue, f"{other.root.name} is training.")
         try:
             recipe = entry.parsed()
@@ -278,7 +292,7 @@ def _look_at(queue: Queue, entry: Entry, run: RunDir) -> Standing:
     outcome = story.outcome(alive=True)
     text = "Getting ready." if outcome.state == "waiting" else str(outcome)
     waits = story.state == "paused" and not (story.paused and story.paused.passing)
-    return Standing("help" if waits else "training", queue, text, entry)
+    return Standing("help" if waits else "training", queue, text, entry, outcome)
 
 
 def _failure(outcome: Outcome, cause: Cause) -> str:

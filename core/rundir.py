@@ -26,7 +26,7 @@ from core.value import Value
 Command = Literal["none", "stop", "pause", "continue", "checkpoint", "sample"]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _HINT = "Choose another folder for the run, or free this one."
-RECENT = 256_000
+RECENT = 100_000
 """Bytes of the story that tell how a living run stands."""
 FORMAT = 1
 """Of run folders; grows when an older program would misread one. Runs without a number have 1."""
