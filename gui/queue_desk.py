@@ -42,6 +42,8 @@ class QueueDesk(QObject):
         self.standing = Standing("done")
         self.trouble: CoreError | None = None
         self._task: Task | None = None
+        self._stale = False
+        """Whether the queue was changed here since the look in hand began."""
         self._timer = QTimer(self, interval=LOOK_MS)
         self._timer.timeout.connect(self.look)
 
@@ -65,6 +67,7 @@ class QueueDesk(QObject):
     def look(self) -> None:
         """Take a step, unless one is being taken; without a queue there is nothing to look at."""
         if self._task is None and self.file.path.exists():
+            self._stale = False
             self._task = Task(self, self.keeper.turn).then(self._take).failed(self._warn).start()
 
     def add(self, recipe: Recipe, plan: Plan) -> bool:
@@ -97,6 +100,7 @@ class QueueDesk(QObject):
         except CoreError as error:
             self.refused.emit(error)
             return False
+        self._stale = True
         self._show(replace(self.standing, queue=queue, entry=queue.in_hand))
         if self._timer.isActive():
             self.look()
@@ -106,8 +110,9 @@ class QueueDesk(QObject):
         self._task, self.trouble = None, None
         if found.kind == "farewell":
             self.farewell.emit(found.queue.at_end)
-        self._show(found)
-        if found.kind == "ended":
+        if not self._stale:
+            self._show(found)
+        if self._stale or found.kind == "ended":
             self.look()
 
     def _warn(self, error: CoreError) -> None:

@@ -92,7 +92,8 @@ def _standing(entry: Entry, outcome: Outcome | None) -> tuple[str, str]:
         return entry.state, entry.text
     if outcome is None or outcome.state == "waiting":
         return "starting", entry.text
-    return outcome.state, f"{outcome} {entry.text}".strip()
+    ending = outcome.state in ("finished", "stopped", "failed")  # its process is still there
+    return "running" if ending else outcome.state, f"{outcome} {entry.text}".strip()
 
 
 def _about(entry: Entry) -> str:
