@@ -32,7 +32,7 @@ class QueueDesk(QObject):
 
     def __init__(self, runner: Runner, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self.file = QueueFile()
+        self.file, self.runner = QueueFile(), runner
 
         def training() -> RunDir | None:
             """An engine holds its run's lock only some time after it was started."""

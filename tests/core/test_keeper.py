@@ -24,7 +24,7 @@ from core.keeper import Keeper, Standing
 from core.machine import Gpu, Machine
 from core.memory import Bill, Item
 from core.plan import Plan, Settings
-from core.queue import AtEnd, Entry, Queue, QueueFile
+from core.queue import Entry, Queue, QueueFile
 from core.recipe import Recipe
 from core.rundir import RunDir
 
@@ -350,12 +350,9 @@ def test_nothing_at_the_end_pauses_the_queue(keeper: Keeper, file: QueueFile) ->
     assert [one.name for one in found.queue.waiting] == ["b"]
 
 
-@pytest.mark.parametrize("action", ["sleep", "shutdown"])
-def test_the_end_is_told_once_and_after_the_last(
-    keeper: Keeper, file: QueueFile, action: AtEnd
-) -> None:
+def test_the_end_is_told_once_and_after_the_last(keeper: Keeper, file: QueueFile) -> None:
     add(file, "a", "b")
-    file.change(lambda q: q.ending(action))
+    file.change(lambda q: q.ending("sleep"))
     found = until(keeper, "farewell", "done")
     assert found.kind == "farewell"
     assert [one.state for one in found.queue.entries] == ["finished", "finished"]

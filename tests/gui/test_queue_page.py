@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import STANDIN, nameless, questions
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QApplication, QMessageBox
+from PySide6.QtWidgets import QAbstractButton, QApplication, QMessageBox, QWidget
 from pytestqt.qtbot import QtBot
 
 from core import power
@@ -22,7 +22,10 @@ from core.queue import QueueFile
 from core.recipe import Recipe
 from core.rundir import RunDir
 from gui import farewell, queue_desk, settings
+from gui.farewell import Farewell
+from gui.marks import queue_mark
 from gui.pages.queue import QueuePage
+from gui.queue_desk import QueueDesk
 from gui.queue_row import QueueRow
 from gui.runner import Runner
 from gui.session import Session
@@ -30,6 +33,7 @@ from gui.widgets import Chip
 from gui.window import Window
 
 Become = Callable[[list[str]], None]
+System = Callable[[str], Path]
 QUEUE_ENGINE = STANDIN.parents[1] / "core" / "queue_engine.py"
 
 
@@ -47,6 +51,30 @@ def quick(monkeypatch: pytest.MonkeyPatch, engine: Become) -> None:
 
 
 @pytest.fixture
+def desk(qtbot: QtBot) -> Iterator[QueueDesk]:
+    """Works on the queue without a window; no engine outlives it."""
+    made = QueueDesk(Runner())
+    made.begin()
+    yield made
+    _end(made)
+
+
+def _end(desk: QueueDesk) -> None:
+    desk.leave()
+    for running in desk.keeper._engines.values():
+        running.stop(grace=10)
+
+
+@pytest.fixture
+def page(dressed: QApplication, qtbot: QtBot, session: Session, desk: QueueDesk) -> QueuePage:
+    made = QueuePage(session, desk.runner, desk)
+    qtbot.addWidget(made)
+    made.resize(900, 700)
+    made.show()
+    return made
+
+
+@pytest.fixture
 def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Iterator[Window]:
     """A window that works on the queue; no engine outlives it."""
     session._counting.setInterval(10**8)
@@ -55,12 +83,10 @@ def window(dressed: QApplication, qtbot: QtBot, session: Session) -> Iterator[Wi
     made.show()
     qtbot.waitUntil(lambda: made.settled, timeout=20_000)
     yield made
-    for running in made.desk.keeper._engines.values():
-        running.stop(grace=10)
+    _end(made.desk)
 
 
-@pytest.fixture
-def page(window: Window) -> QueuePage:
+def queue_page(window: Window) -> QueuePage:
     window.show_page("Queue")
     made = window.page("Queue")
     assert isinstance(made, QueuePage)
@@ -77,11 +103,11 @@ def recipe(name: str, rows: str) -> Recipe:
     return made.edit("training.device", "cpu")
 
 
-def fill(window: Window, rows: str, *names: str, paused: bool = True) -> None:
+def fill(desk: QueueDesk, rows: str, *names: str, paused: bool = True) -> None:
     """Let recipes wait, in a queue that is held."""
-    window.desk.pause(paused)
+    desk.pause(paused)
     for name in names:
-        assert window.desk.add(recipe(name, rows), Plan())
+        assert desk.add(recipe(name, rows), Plan())
 
 
 def press(qtbot: QtBot, button: QAbstractButton) -> None:
@@ -105,19 +131,20 @@ def names(file: QueueFile) -> str:
     return " ".join(entry.name for entry in file.read().waiting)
 
 
-def box(window: Window) -> QMessageBox:
-    (found,) = [one for one in window.findChildren(QMessageBox) if one.isVisible()]
+def box(parent: QWidget) -> QMessageBox:
+    (found,) = [one for one in parent.findChildren(QMessageBox) if one.isVisible()]
     return found
 
 
 # -- filled and ordered ------------------------------------------------------------------------
 
 
-def test_an_empty_queue_says_what_it_is_for(page: QueuePage, qtbot: QtBot, window: Window) -> None:
+def test_an_empty_queue_says_what_it_is_for(page: QueuePage, qtbot: QtBot) -> None:
     assert page.empty.isVisible()
     assert not page.line.isVisible()
-    press(qtbot, page.empty.button)
-    assert window.title == "Review"
+    with qtbot.waitSignal(page.go) as told:
+        press(qtbot, page.empty.button)
+    assert told.args == ["Review"]
 
 
 def test_a_recipe_is_added_on_review_as_it_is(window: Window, qtbot: QtBot, rows: str) -> None:
@@ -130,10 +157,10 @@ def test_a_recipe_is_added_on_review_as_it_is(window: Window, qtbot: QtBot, rows
     window.session.replace(recipe("first", rows))
     qtbot.waitUntil(lambda: window.session.plan.ready, timeout=20_000)
     press(qtbot, window.footer.queue)
+    assert window.footer.said() == "Added to the queue; 1 in line"
     window.session.edit("name", "second")
     press(qtbot, window.footer.queue)
     window.session.edit("training.epochs", 9)
-    assert window.footer.said() == "Saving…" or "in line" in window.footer.said()
     first, second = QueueFile().read().entries
     assert first.parsed() == recipe("first", rows)
     assert second.parsed() == recipe("second", rows)
@@ -141,27 +168,27 @@ def test_a_recipe_is_added_on_review_as_it_is(window: Window, qtbot: QtBot, rows
 
 
 def test_up_and_down_change_the_order_and_keep_the_focus(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
-    fill(window, rows, "a", "b", "c")
-    qtbot.waitUntil(window.isActiveWindow)
+    fill(desk, rows, "a", "b", "c")
+    qtbot.waitUntil(page.isActiveWindow)
     await_rows(qtbot, page, "a waiting", "b waiting", "c waiting")
     assert not page.rows[1].up.isEnabled()
     assert not page.rows[3].down.isEnabled()
     page.rows[3].up.setFocus()
     qtbot.keyClick(page.rows[3].up, Qt.Key.Key_Space)
-    assert names(window.desk.file) == "a c b"
+    assert names(desk.file) == "a c b"
     await_rows(qtbot, page, "a waiting", "c waiting", "b waiting")
     assert page.rows[3].up.hasFocus()
     qtbot.keyClick(page.rows[3].up, Qt.Key.Key_Space)
     await_rows(qtbot, page, "c waiting", "a waiting", "b waiting")
     assert page.rows[3].down.hasFocus(), "up is grey at the top"
     press(qtbot, page.rows[1].down)
-    assert names(window.desk.file) == "c b a"
+    assert names(desk.file) == "c b a"
 
 
-def test_an_entry_is_taken_out(window: Window, page: QueuePage, qtbot: QtBot, rows: str) -> None:
-    fill(window, rows, "a", "b")
+def test_an_entry_is_taken_out(desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str) -> None:
+    fill(desk, rows, "a", "b")
     await_rows(qtbot, page, "a waiting", "b waiting")
     press(qtbot, page.rows[1].remove)
     await_rows(qtbot, page, "b waiting")
@@ -170,31 +197,30 @@ def test_an_entry_is_taken_out(window: Window, page: QueuePage, qtbot: QtBot, ro
     assert QueueFile().read().entries == ()
 
 
-def test_what_others_add_appears(window: Window, page: QueuePage, qtbot: QtBot, rows: str) -> None:
+def test_what_others_add_appears(desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str) -> None:
     QueueFile().change(lambda q: q.with_pause(True).added(recipe("elsewhere", rows)))
     await_rows(qtbot, page, "elsewhere waiting")
 
 
-def test_what_is_chosen_for_the_end_is_kept(window: Window, page: QueuePage, qtbot: QtBot) -> None:
+def test_what_is_chosen_for_the_end_is_kept(desk: QueueDesk, page: QueuePage, qtbot: QtBot) -> None:
     page.at_end.setCurrentIndex(page.at_end.findData("sleep"))
     page.at_end.activated.emit(page.at_end.currentIndex())
     assert QueueFile().read().at_end == "sleep"
 
 
 def test_the_keyboard_reaches_only_what_has_a_name(
-    window: Window, page: QueuePage, rows: str
+    desk: QueueDesk, page: QueuePage, rows: str
 ) -> None:
-    fill(window, rows, "a", "b")
+    fill(desk, rows, "a", "b")
     assert nameless(page) == []
 
 
 # -- worked on ---------------------------------------------------------------------------------
 
 
-def test_it_is_worked_on_paused_and_shown(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
-) -> None:
-    fill(window, rows, "long", "b")
+def test_it_is_worked_on_paused_and_shown(window: Window, qtbot: QtBot, rows: str) -> None:
+    page = queue_page(window)
+    fill(window.desk, rows, "long", "b")
     assert "paused" in page.state.text()
     press(qtbot, page.pause)
     await_rows(qtbot, page, "long running", "b waiting")
@@ -217,43 +243,47 @@ def test_it_is_worked_on_paused_and_shown(
 
 
 def test_a_refusal_stands_beside_its_entry(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
-    fill(window, f"{rows}.gone", "broken", paused=False)
+    fill(desk, f"{rows}.gone", "broken", paused=False)
     await_rows(qtbot, page, "broken refused")
     assert "rows.jsonl.gone" in page.rows[1].text.text().replace("\u200b", "")
     assert not page.rows[1].open.isVisible()
 
 
 def test_a_run_that_asks_is_told_and_one_click_away(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
-    fill(window, rows, "asks", "b", paused=False)
+    fill(desk, rows, "asks", "b", paused=False)
     qtbot.waitUntil(lambda: "The queue waits until" in page.state.text(), timeout=20_000)
     assert "The loss rises." in page.state.text()
     assert shown(page) == ["asks paused", "b waiting"]
-    assert window.rail.steps["Queue"].mark == "warning"
-    press(qtbot, page.state.button)
-    assert window.title == "Run"
+    assert queue_mark(desk.standing, desk.trouble)[0] == "warning"
+    with qtbot.waitSignal(desk.runner.opened) as told:
+        press(qtbot, page.state.button)
+    assert told.args[0].load_recipe().name == "asks"
+    desk.runner.stop_and_wait(grace=10)
+    await_rows(qtbot, page, "b finished", "asks stopped")
 
 
 def test_it_waits_for_another_run(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str, home: Path
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str, home: Path
 ) -> None:
     other = RunDir.create(home / "runs" / "by-hand", Recipe(), "{}")
     with other.hold(1):
-        fill(window, rows, "a", paused=False)
+        fill(desk, rows, "a", paused=False)
         qtbot.waitUntil(lambda: "by-hand is training" in page.state.text(), timeout=20_000)
         assert shown(page) == ["a waiting"]
-        window.runner.start(recipe("by button", rows), Plan())
-        assert "still training" in box(window).text()
+        with qtbot.waitSignal(desk.runner.refused) as told:
+            desk.runner.start(recipe("by button", rows), Plan())
+        assert "by-hand is still training" in str(told.args[0])
     await_rows(qtbot, page, "a finished")
 
 
 def test_a_terminal_that_works_on_it_is_named(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
-    window.desk.keeper.leave()
+    desk.keeper.leave()
     terminal = Keeper(plan_for)
     try:
         QueueFile().change(lambda q: q.with_pause(True).added(recipe("a", rows)))
@@ -264,25 +294,27 @@ def test_a_terminal_that_works_on_it_is_named(
 
 
 def test_a_damaged_queue_is_told_and_kept(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
-    file = window.desk.file.path
+    file = desk.file.path
     file.write_text("{", encoding="utf-8")
     qtbot.waitUntil(lambda: page.trouble.isVisible(), timeout=20_000)
     assert "cannot be read" in page.trouble.text()
-    assert window.rail.steps["Queue"].mark == "blocker"
-    window.desk.add(recipe("a", rows), Plan())
-    assert "cannot be read" in box(window).text()
+    assert queue_mark(desk.standing, desk.trouble)[0] == "blocker"
+    with qtbot.waitSignal(desk.refused) as told:
+        assert not desk.add(recipe("a", rows), Plan())
+    assert "cannot be read" in str(told.args[0])
     assert file.read_text(encoding="utf-8") == "{"
     file.unlink()
-    window.desk.pause(True)
+    desk.pause(True)
     qtbot.waitUntil(lambda: not page.trouble.isVisible(), timeout=20_000)
 
 
 def test_closing_while_the_queue_trains_asks_and_tells(
-    window: Window, page: QueuePage, qtbot: QtBot, rows: str
+    window: Window, qtbot: QtBot, rows: str
 ) -> None:
-    fill(window, rows, "long", "b", paused=False)
+    page = queue_page(window)
+    fill(window.desk, rows, "long", "b", paused=False)
     qtbot.waitUntil(lambda: shown(page)[:1] == ["long running"], timeout=20_000)
     window.close()
     asked = box(window)
@@ -301,7 +333,7 @@ def test_closing_while_the_queue_trains_asks_and_tells(
 
 
 @pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     """The program that sends the computer to sleep only notes that it was called."""
     if sys.platform != "linux":
         pytest.skip("the stand-in is a program of Linux")
@@ -317,60 +349,54 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], P
     return become
 
 
-def finish(window: Window, rows: str) -> None:
+@pytest.fixture
+def parting(page: QueuePage, desk: QueueDesk) -> Farewell:
+    return Farewell(desk, page)
+
+
+def finish(desk: QueueDesk, rows: str) -> None:
     """One run, and sleep after it."""
-    window.desk.choose_end("sleep")
-    fill(window, rows, "a", paused=False)
+    desk.choose_end("sleep")
+    fill(desk, rows, "a", paused=False)
 
 
 def test_the_computer_sleeps_after_a_countdown(
-    window: Window,
-    qtbot: QtBot,
-    rows: str,
-    system: Callable[[str], Path],
+    parting: Farewell, desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str, system: System,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     said = system("exit 0")
     monkeypatch.setattr(power, "COUNTDOWN", 3)
-    finish(window, rows)
+    finish(desk, rows)
     qtbot.waitUntil(said.exists, timeout=20_000)
+    qtbot.waitUntil(lambda: desk.queue.at_end == "next", timeout=20_000)
     assert said.read_text(encoding="utf-8") == "suspend --no-ask-password\n"
-    assert QueueFile().read().at_end == "next"
-    assert [b for b in window.findChildren(QMessageBox) if b.isVisible()] == []
+    assert [b for b in page.findChildren(QMessageBox) if b.isVisible()] == []
 
 
 def test_a_system_that_refuses_is_told(
-    window: Window,
-    qtbot: QtBot,
-    rows: str,
-    system: Callable[[str], Path],
+    parting: Farewell, desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str, system: System,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> None:  # fmt: skip
     system("echo 'Access denied' >&2; exit 1")
     monkeypatch.setattr(power, "COUNTDOWN", 1)
-    finish(window, rows)
+    finish(desk, rows)
     told = "The computer could not be put to sleep: Access denied."
     qtbot.waitUntil(
-        lambda: any(b.text() == told for b in window.findChildren(QMessageBox)), timeout=20_000
+        lambda: any(b.text() == told for b in page.findChildren(QMessageBox)), timeout=20_000
     )
 
 
 @pytest.mark.parametrize("by", ["button", "frame", "escape"])
 def test_anybody_can_say_no(
-    window: Window,
-    qtbot: QtBot,
-    system: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-    by: str,
+    parting: Farewell, desk: QueueDesk, page: QueuePage, qtbot: QtBot, system: System, by: str
 ) -> None:
     said = system("exit 0")
-    monkeypatch.setattr(farewell, "SECOND_MS", 10**6)
-    window.farewell._second.setInterval(10**6)
-    window.desk.choose_end("shutdown")
-    window.desk.farewell.emit("shutdown")
-    asked = box(window)
+    parting._second.setInterval(10**6)
+    desk.choose_end("shutdown")
+    desk.farewell.emit("shutdown")
+    asked = box(page)
     assert asked.text() == "The computer is shut down in 60 seconds."
-    window.farewell._tick()
+    parting._tick()
     assert asked.text() == "The computer is shut down in 59 seconds."
     if by == "button":
         press(qtbot, asked.buttons()[0])
@@ -378,22 +404,22 @@ def test_anybody_can_say_no(
         asked.close()
     else:
         qtbot.keyClick(asked, Qt.Key.Key_Escape)
-    assert not window.farewell._second.isActive()
+    assert not parting._second.isActive()
     assert QueueFile().read().at_end == "next"
     assert not said.exists()
 
 
 def test_words_of_a_row_change_without_another_row(
-    window: Window, page: QueuePage, rows: str
+    desk: QueueDesk, page: QueuePage, rows: str
 ) -> None:
     """A button must not vanish under the mouse because a step was taken."""
-    window.desk.leave()
-    fill(window, rows, "a")
-    queue = window.desk.file.change(lambda q: q.changed(1, state="started", run="/nowhere"))
+    desk.leave()
+    fill(desk, rows, "a")
+    queue = desk.file.change(lambda q: q.changed(1, state="started", run="/nowhere"))
     rows_shown = []
     for step in (1, 2):
         told = Standing("training", queue, "", queue.in_hand, Outcome("running", step, 9))
-        window.desk._show(told)
+        desk._show(told)
         rows_shown.append(page.rows[1])
         assert page.rows[1].text.text() == f"Training, step {step} of 9."
     assert rows_shown[0] is rows_shown[1]
