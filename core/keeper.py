@@ -77,12 +77,12 @@ class Keeper:
 
     def turn(self) -> Standing:
         """Look, and take at most one step. Raises QueueError, DiskError."""
-        with self._turning:
-            try:
+        try:
+            with self._turning:
                 return self._turn()
-            finally:
-                if self._leaving:
-                    self._let_go()
+        finally:
+            if self._leaving:
+                self.leave()
 
     def leave(self) -> None:
         """Let others work on the queue; a run in hand goes on."""
@@ -105,7 +105,12 @@ class Keeper:
 
     def farewell(self, action: power.Action) -> None:
         """Sleep or shut down, once. Raises HardwareError when the system or a run is against it."""
-        self.stay()
+        queue = self.stay()
+        if queue.in_hand or (queue.waiting and not queue.paused):
+            raise HardwareError(
+                "The queue has something to do again, so the computer stays on.",
+                hint="Choose again what to do at the end of a run.",
+            )
         if other := self._training() or vacancy.training(places.runs_home()):
             raise HardwareError(
                 f"{other.root.name} is training, so the computer stays on.",
@@ -118,9 +123,9 @@ class Keeper:
         return self.file.change(lambda queue: queue.ending("next"))
 
     def _turn(self) -> Standing:
-        queue = self.file.read()
         if not self._mine():
-            return self._elsewhere(queue)
+            return self._elsewhere(self.file.read())
+        queue = self.file.read()  # not before: another keeper may just have ended
         if entry := queue.in_hand:
             return self._attend(queue, entry)
         if queue.paused:

@@ -55,7 +55,9 @@ class Entry(Value):
     run: str = ""
     """The run's folder, once there is one."""
     text: str = ""
-    """How it ended, why it was refused, or what is odd about it."""
+    """How it ended, why it was refused, or why it was taken up again."""
+    note: str = ""
+    """What is odd about it."""
     tried: int = 0
     """How often it was taken up again unasked since it last got further."""
     saved: int = 0
@@ -64,6 +66,11 @@ class Entry(Value):
     def parsed(self) -> Recipe:
         """The recipe. Raises RecipeError."""
         return parse(self.recipe)
+
+    @property
+    def told(self) -> str:
+        """All there is to say of it."""
+        return f"{self.text} {self.note}".strip()
 
     @property
     def over(self) -> bool:
@@ -135,14 +142,14 @@ class Queue(Value):
         """Without what is over."""
         return self._with(entries=tuple(one for one in self.entries if not one.over))
 
-    def claimed(self, number: int, run: Path, text: str) -> Queue:
+    def claimed(self, number: int, run: Path, note: str = "") -> Queue:
         """With a waiting entry taken, so that nobody else takes it. Raises QueueError."""
         if self.in_hand is not None:
             raise QueueError(f"{self.in_hand.name} was begun by another window or terminal.")
         if self.paused:
             raise QueueError("The queue was paused.")
         self._waiting(number, "begun")
-        return self.changed(number, state="claimed", run=str(run), text=text)
+        return self.changed(number, state="claimed", run=str(run), note=note)
 
     def changed(self, number: int, **changes: Any) -> Queue:
         """With other values in one entry; one that was taken out meanwhile stays out."""

@@ -110,7 +110,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 
 def _told(entry: Entry) -> dict[str, Any]:
     """An entry for people and scripts: with how its run stands."""
-    state, text = str(entry.state), entry.text
+    state, text = str(entry.state), entry.told
     if entry.state in IN_HAND:
         outcome = look(entry)
         state = "starting" if outcome.state == "waiting" else outcome.state

@@ -89,11 +89,11 @@ class QueueRow(QFrame):
 def _standing(entry: Entry, outcome: Outcome | None) -> tuple[str, str]:
     """A word and a sentence; of a run in hand also what is odd about it."""
     if entry.state not in IN_HAND:
-        return entry.state, entry.text
+        return entry.state, entry.told
     if outcome is None or outcome.state == "waiting":
-        return "starting", entry.text
+        return "starting", entry.told
     ending = outcome.state in ("finished", "stopped", "failed")  # its process is still there
-    return "running" if ending else outcome.state, f"{outcome} {entry.text}".strip()
+    return "running" if ending else outcome.state, f"{outcome} {entry.told}".strip()
 
 
 def _about(entry: Entry) -> str:

@@ -34,7 +34,7 @@ def claim() -> None:
     sys.stdin.readline()
     for entry in file.read().entries:
         try:
-            file.change(lambda queue, n=entry.id: queue.claimed(n, Path("run"), ""))  # type: ignore[misc]
+            file.change(lambda queue, n=entry.id: queue.claimed(n, Path("run")))  # type: ignore[misc]
         except QueueError:
             continue
         print(entry.id, flush=True)

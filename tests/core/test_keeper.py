@@ -19,6 +19,7 @@ from queue_process import __file__ as PROCESS
 from core import keeper as keeping
 from core import launch, places, vacancy
 from core.causes import ATTEMPTS
+from core.errors import HardwareError
 from core.events import Finished, Saved, Started, Step, encode
 from core.keeper import Keeper, Standing
 from core.machine import Gpu, Machine
@@ -148,9 +149,12 @@ def test_a_dataset_that_changed_meanwhile_is_told(keeper: Keeper, file: QueueFil
     kept = keeping.digests(plan_for(recipe("a")))
     assert kept
     file.change(lambda q: q.added(recipe("same"), kept).added(recipe("other"), ["else"]))
-    assert "not what it was" not in until(keeper, "training").queue.entries[0].text
-    until(keeper, "ended")
-    assert "not what it was" in until(keeper, "training").queue.entries[1].text
+    until(keeper, "done")
+    same, other = file.read().entries
+    assert "not what it was" not in same.told
+    assert (
+        other.told == "Finished, step 3 of 3. The dataset is not what it was when this was added."
+    )
 
 
 def test_a_run_that_asks_is_waited_for_and_told(keeper: Keeper, file: QueueFile) -> None:
@@ -377,10 +381,19 @@ def test_the_computer_stays_on_for_another_run(
     monkeypatch.setenv("PATH", str(tmp_path))
     file.change(lambda q: q.ending("sleep"))
     other = RunDir.create(places.runs_home() / "by-hand", Recipe(), "{}")
-    with other.hold(1), pytest.raises(Exception, match="by-hand is training") as told:
+    with other.hold(1), pytest.raises(HardwareError, match="by-hand is training") as told:
         keeper.farewell("sleep")
-    assert told.value.hint  # type: ignore[attr-defined]
+    assert told.value.hint
     assert file.read().at_end == "next", "it holds for one time only"
+
+
+def test_the_computer_stays_on_for_what_was_added_meanwhile(
+    keeper: Keeper, file: QueueFile, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    add(file, "late")
+    with pytest.raises(HardwareError, match="something to do again"):
+        keeper.farewell("shutdown")
 
 
 def test_no_process_is_left_behind(keeper: Keeper, file: QueueFile) -> None:

@@ -49,7 +49,7 @@ def test_what_waits_is_moved(number: int, where: Move, expected: str) -> None:
 
 
 def test_what_was_begun_neither_moves_nor_leaves(file: QueueFile) -> None:
-    begun = queue("a", "b").claimed(1, Path("/runs/a"), "")
+    begun = queue("a", "b").claimed(1, Path("/runs/a"))
     assert order(begun.moved(2, "up")) == "b"
     for change in (lambda: begun.moved(1, "down"), lambda: begun.removed(1)):
         with pytest.raises(QueueError) as refused:
@@ -57,12 +57,12 @@ def test_what_was_begun_neither_moves_nor_leaves(file: QueueFile) -> None:
         assert "a " in str(refused.value)
         assert refused.value.hint
     with pytest.raises(QueueError, match="begun by another"):
-        begun.claimed(2, Path("/runs/b"), "")
+        begun.claimed(2, Path("/runs/b"))
 
 
 def test_a_paused_queue_lets_nothing_be_taken() -> None:
     with pytest.raises(QueueError, match="paused"):
-        queue("a").with_pause(True).claimed(1, Path("/runs/a"), "")
+        queue("a").with_pause(True).claimed(1, Path("/runs/a"))
 
 
 def test_numbers_are_never_given_twice() -> None:
