@@ -171,7 +171,7 @@ def test_up_and_down_change_the_order_and_keep_the_focus(
     desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
     fill(desk, rows, "a", "b", "c")
-    qtbot.waitUntil(page.isActiveWindow)
+    qtbot.waitUntil(page.isActiveWindow, timeout=20_000)
     await_rows(qtbot, page, "a waiting", "b waiting", "c waiting")
     assert not page.rows[1].up.isEnabled()
     assert not page.rows[3].down.isEnabled()
