@@ -19,6 +19,7 @@ from core import (
     model_commands,
     offline,
     planning,
+    queue_commands,
     reach,
 )
 from core.errors import CoreError
@@ -93,6 +94,7 @@ TABLE: dict[str, tuple[Command, Callable[[argparse.ArgumentParser], None], str]]
     "runs": (commands.runs, _runs, "list runs"),
     "follow": (commands.follow, _one_run, "watch a run"),
     "stop": (commands.stop, _one_run, "save and stop a run"),
+    "queue": (queue_commands.queue, queue_commands.options, "recipes that train one after another"),
     "rank": (judging.rank, judging.options, "compare answers blind, for preferences to learn from"),
     "export": (exporting.export, exporting.options, "the result of a run as a whole model"),
     "models": (model_commands.models, model_commands.options, "pickled weights made safetensors"),

@@ -19,7 +19,7 @@ from core.hub_spec import read_spec
 from core.launch import Engine
 from core.machine import read_machine
 from core.memory import correction
-from core.plan import Facts, make_plan
+from core.plan import Facts, Plan, make_plan
 from core.plan_text import plan_lines
 from core.recipe import Recipe
 from core.rundir import RunDir, list_runs, new_root
@@ -136,6 +136,15 @@ def _start(
 ) -> int:
     made = make_plan(chosen, gather(chosen, count=not fast))
     made = made.model_copy(update={"measure": measure or (made.measure and not fast)})
+    tell_problems(made, terminal)
+    for line in plan_lines(made):
+        terminal.say(line)
+    root = Path(out) if out else new_root(places.runs_home(), chosen.name)
+    return _finish(launch.start(root, chosen, made), terminal)
+
+
+def tell_problems(made: Plan, terminal: Terminal) -> None:
+    """What is unwise about a plan. Raises RecipeError when something must be changed first."""
     for line in problem_lines(tuple(p for p in made.problems if p.level != "blocker")):
         terminal.say(line)
     if not made.ready:
@@ -143,10 +152,11 @@ def _start(
         raise RecipeError(
             made.blockers, hint="; ".join(fixes) or "Change these fields of the recipe."
         )
-    for line in plan_lines(made):
-        terminal.say(line)
-    root = Path(out) if out else new_root(places.runs_home(), chosen.name)
-    return _finish(launch.start(root, chosen, made), terminal)
+
+
+def plan_whole(chosen: Recipe) -> Plan:
+    """The plan of a run that starts now, its tokens counted. Raises CoreError."""
+    return make_plan(chosen, gather(chosen, count=True))
 
 
 def _finish(engine: Engine, terminal: Terminal) -> int:

@@ -9,6 +9,7 @@ CoreError
 ├── HubError         the Hub cannot be reached or refuses
 ├── DiskError        a disk is full, gone, failing or read-only
 ├── EndpointError    a server with a model cannot be reached or refuses
+├── QueueError       the queue cannot be read, or does not allow this
 └── RunError         a run directory or its engine is not usable
 """
 
@@ -93,6 +94,10 @@ class DiskError(CoreError):
 
 class EndpointError(CoreError):
     """A server with a model cannot be reached, or refuses."""
+
+
+class QueueError(CoreError):
+    """The queue cannot be read, or does not allow what was asked."""
 
 
 class RunError(CoreError):

@@ -39,6 +39,11 @@ def runs_home() -> Path:
     return data_home() / "runs"
 
 
+def queue_file() -> Path:
+    """Recipes that wait for the machine; the locks that guard it lie beside it."""
+    return data_home() / "queue.json"
+
+
 def copies_home() -> Path:
     """Where copies of datasets go that cannot lie beside the original."""
     return data_home() / "copies"

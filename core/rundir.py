@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from core.value import Value
 Command = Literal["none", "stop", "pause", "continue", "checkpoint", "sample"]
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _HINT = "Choose another folder for the run, or free this one."
+RECENT = 100_000
+"""Bytes of the story that tell how a living run stands."""
 FORMAT = 1
 """Of run folders; grows when an older program would misread one. Runs without a number have 1."""
 
@@ -189,6 +192,18 @@ class RunDir:
         story = History()
         for event in self.events():
             story.apply(event)
+        return story
+
+    def recent(self) -> History:
+        """The end of the story, which tells how a living run stands; cheap however long it is."""
+        story = History()
+        with self.events_file.open("rb") as file:
+            skipped = max(0, file.seek(0, os.SEEK_END) - RECENT)
+            file.seek(skipped)
+            lines = file.read().split(b"\n")
+        for line in lines[bool(skipped) : -1]:  # a torn one stands at either end
+            if event := decode(line):
+                story.apply(event)
         return story
 
     def control(self) -> Control:

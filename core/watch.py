@@ -106,7 +106,7 @@ def watch_answers(request: Request) -> Answers:
 def _bar(**looks: Any) -> tqdm[None]:
     """A progress bar on stderr, for a person only."""
     tqdm.monitor_interval = 0  # its watchdog thread would outlive the bar
-    hidden = not sys.stderr.isatty()
+    hidden = sys.stderr is None or not sys.stderr.isatty()  # a window has no terminal
     return tqdm(file=sys.stderr, disable=hidden, dynamic_ncols=True, leave=False, **looks)
 
 

@@ -21,7 +21,8 @@ class Frame(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("canvas")
-        self.rail = StepList([spec.title for spec in PAGES])
+        steps = [spec.title for spec in PAGES if not spec.queue]
+        self.rail = StepList(steps, [spec.title for spec in PAGES if spec.queue])
         self.pages, self.footer, self.side = QStackedWidget(), Footer(), SidePanel()
         self._narrow: bool | None = None
         middle = QVBoxLayout()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from core.errors import Problem
+from core import keeper
+from core.errors import CoreError, Problem
 from core.history import Outcome
 from gui.pages.base import Page
 from gui.step_list import Mark
@@ -48,3 +49,14 @@ def problem_marks(
 def run_mark(outcome: Outcome) -> Standing:
     """How the Run step stands."""
     return _RUN_MARKS[outcome.state], str(outcome)
+
+
+def queue_mark(found: keeper.Standing, trouble: CoreError | None) -> Standing:
+    """How the Queue step stands."""
+    if trouble is not None:
+        return "blocker", str(trouble)
+    if found.kind == "help":
+        return "warning", found.text
+    if found.at_work or found.entry is not None:
+        return "busy", found.text
+    return "open", f"{len(found.queue.waiting)} in line" if found.queue.waiting else ""

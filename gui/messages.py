@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -44,7 +44,7 @@ def tell_error(parent: QWidget | None, error: CoreError) -> QMessageBox:
 
 
 def ask(
-    parent: QWidget, text: str, hint: str, answers: dict[str, Callable[[], object]]
+    parent: QWidget, text: str, hint: str, answers: Mapping[str, Callable[[], object]]
 ) -> QMessageBox:
     """Ask without blocking; the first answer is the default, the last one is Escape."""
     box = _box(parent, text, hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QEventLoop, QObject, QTimer, Signal, Slot
 
-from core import launch
+from core import launch, vacancy
 from core.errors import CoreError, RunError
 from core.events import Event
 from core.history import History, Outcome
@@ -128,6 +128,8 @@ class Runner(QObject):
         busy = [engine.run.root.name for engine in self._engines.values() if engine.alive()]
         if self.run is not None and self.alive():
             busy.append(self.run.root.name)
+        if other := vacancy.training(runs_home()):
+            busy.append(other.root.name)
         if busy:
             raise RunError(
                 f"{busy[0]} is still training.",

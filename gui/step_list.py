@@ -41,7 +41,7 @@ _SAID = {
 
 
 class StepButton(QPushButton):
-    """One step: its number until it was visited, then how it stands."""
+    """One step: its number until it was visited, then how it stands; 0 is beside the steps."""
 
     def __init__(self, number: int, title: str, parent: QWidget | None = None) -> None:
         super().__init__(f"  {title}", parent)
@@ -62,7 +62,8 @@ class StepButton(QPushButton):
         if (self.mark, self._why) == (mark, why):
             return  # told ten times a second while a run is watched
         self.mark, self._why = mark, why
-        self.setAccessibleName(f"Step {self._number}, {self.title}: {_SAID[mark]}")
+        said = f"Step {self._number}, {self.title}: {_SAID[mark]}" if self._number else self.title
+        self.setAccessibleName(said)
         self.setAccessibleDescription(why)
         self.setToolTip(tip(why))
         self.draw()
@@ -71,6 +72,8 @@ class StepButton(QPushButton):
         """Draw the mark in the colours of now."""
         if picture := _PICTURES.get(self.mark or "open"):
             self.setIcon(theme.icon(*picture))
+        elif not self._number:
+            self.setIcon(theme.icon("layers", "accent" if self.isChecked() else "muted"))
         else:
             self.setIcon(_numbered(self._number, active=self.isChecked()))
 
@@ -110,7 +113,9 @@ class StepList(QFrame):
     """Light instead of dark or the other way round."""
     about = Signal()
 
-    def __init__(self, titles: Sequence[str], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, titles: Sequence[str], beside: Sequence[str] = (), parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("rail")
         self.setFixedWidth(WIDTH)
@@ -123,8 +128,11 @@ class StepList(QFrame):
         self._group = QButtonGroup(self)
         self.steps = {title: StepButton(n, title) for n, title in enumerate(titles, 1)}
         for step in self.steps.values():
-            self._group.addButton(step)
             self.body.addWidget(step)
+        self._beside = [StepButton(0, title) for title in beside]
+        self.steps |= {step.title: step for step in self._beside}
+        for step in self.steps.values():
+            self._group.addButton(step)
             step.clicked.connect(lambda _=False, title=step.title: self.chosen.emit(title))
         self.body.addSpacing(10)
         self._runs = QVBoxLayout()
@@ -175,4 +183,6 @@ class StepList(QFrame):
         line.addWidget(about)
         line.addStretch(1)
         line.addWidget(OfflineButton())
+        for step in self._beside:
+            line.addWidget(step)
         return line

@@ -24,13 +24,15 @@ from core.places import runs_home
 from core.plan import Plan
 from core.recipe import Recipe
 from core.rundir import RunDir
-from gui import menus, messages, settings, theme
+from gui import leaving, menus, messages, settings, theme
+from gui.farewell import Farewell
 from gui.files import Files
 from gui.frame import Frame
-from gui.marks import answering, problem_marks, run_mark
+from gui.marks import answering, problem_marks, queue_mark, run_mark
 from gui.offline import switch
 from gui.pages import PAGES, PageSpec
 from gui.pages.base import Page
+from gui.queue_desk import QueueDesk
 from gui.runner import Runner
 from gui.session import Session
 from gui.sheet import Sheet
@@ -47,7 +49,8 @@ class Window(QMainWindow):
     def __init__(self, session: Session, runner: Runner, looks: settings.Looks) -> None:
         super().__init__()
         self.session, self.runner, self.looks = session, runner, looks
-        self.files = Files(session, self)
+        self.files, self.desk = Files(session, self), QueueDesk(runner, self)
+        self.farewell = Farewell(self.desk, self)
         self.title = PAGES[0].title
         self._sheets: dict[str, Sheet] = {}
         self._classes: dict[str, type[Page]] = {}
@@ -95,6 +98,9 @@ class Window(QMainWindow):
         self.side.show_place.connect(self.show_place)
         self.footer.back.clicked.connect(self.go_back)
         self.footer.forward.clicked.connect(self.go_forward)
+        self.footer.queue.clicked.connect(self.queue_recipe)
+        self.desk.changed.connect(self._queue_moved)
+        self.desk.refused.connect(self._trouble)
         self.files.run_chosen.connect(self.runner.open)
         self.files.said.connect(self.footer.say)
         self.files.taken.connect(self.show_place)
@@ -119,6 +125,7 @@ class Window(QMainWindow):
             return
         self._list_runs()
         self.session.begin()
+        self.desk.begin()
         self._mark_steps()
         self.settled = True
 
@@ -153,8 +160,7 @@ class Window(QMainWindow):
     def _sheet(self, title: str) -> Sheet:
         if title not in self._sheets:
             spec = next(spec for spec in PAGES if spec.title == title)
-            given = (self.session, self.runner) if spec.follows_run else (self.session,)
-            page = self._class(spec)(*given)
+            page = self._class(spec)(*[getattr(self, name) for name in spec.given])
             page.go.connect(self.show_page)
             self._sheets[title] = Sheet(page)
             self.pages.addWidget(self._sheets[title])
@@ -198,6 +204,11 @@ class Window(QMainWindow):
             self.runner.start(self.session.recipe, self.session.plan)
         else:
             self.show_page(PAGES[min(len(PAGES) - 1, self._position + 1)].title)
+
+    def queue_recipe(self) -> None:
+        """Let the recipe wait, as it is now, until the machine is free."""
+        if self.desk.add(self.session.recipe, self.session.plan):
+            self.footer.say(f"Added to the queue; {len(self.desk.queue.waiting)} in line")
 
     # -- what changed ---------------------------------------------------------------------------
 
@@ -249,19 +260,28 @@ class Window(QMainWindow):
         self.rail.set_mark("Run", *run_mark(outcome))
         self.rail.set_mark("Result", "done" if outcome.state == "finished" else "open")
 
+    @Slot()
+    def _queue_moved(self) -> None:
+        self.rail.set_mark("Queue", *queue_mark(self.desk.standing, self.desk.trouble))
+        self._draw_footer()
+
     def _draw_footer(self) -> None:
         position = self._position
-        last = position == len(PAGES) - 1
-        self.footer.back.setEnabled(position > 0)
+        last = position == len(PAGES) - 1 or PAGES[position + 1].queue
+        self.footer.back.setEnabled(position > 0 and not self._spec.queue)
         self.footer.forward.setVisible(not last)
+        self.footer.show_queue(self._why_not_ready() if self.title == "Review" else None)
         if self.title == "Review":
             self.footer.show_forward("Start training", "play", self._why_not_start())
         elif not last:
             self.footer.show_forward(f"Next: {PAGES[position + 1].title}", "arrow-right")
 
     def _why_not_start(self) -> str:
-        if self.runner.alive():
+        if self.runner.alive() or self.desk.standing.at_work:
             return "A run is training already."
+        return self._why_not_ready()
+
+    def _why_not_ready(self) -> str:
         blockers = [p for p in self.session.problems if p.level == "blocker"]
         return blockers[0].text if blockers else ""
 
@@ -343,38 +363,21 @@ class Window(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Training is never ended by accident: a live run asks first."""
-        if self.runner.alive() and not self._leaving:
+        if leaving.needs_asking(self) and not self._leaving:
             event.ignore()
-            self._ask_before_closing()
+            leaving.ask(self)
             return
         if self._save.isActive():
             self.save_draft()
         self._save_looks()
+        self.desk.leave()
         self.runner.detach()
         event.accept()
-
-    def _ask_before_closing(self) -> None:
-        messages.ask(
-            self,
-            "A run is training.",
-            "It can go on without the window; the next start shows it again.",
-            {
-                "&Keep training": self.leave,
-                "&Stop and save": self._stop_and_leave,
-                "&Cancel": lambda: None,
-            },
-        )
 
     def leave(self) -> None:
         """Close without asking; training goes on."""
         self._leaving = True
         self.close()
-
-    def _stop_and_leave(self) -> None:
-        self.setEnabled(False)
-        self.footer.say("The run saves its state and ends…")
-        self.runner.stop_and_wait()
-        self.leave()
 
     def _save_looks(self) -> None:
         geometry = bytes(self.saveGeometry().toBase64().data()).decode()

@@ -23,7 +23,7 @@ LAW = """
 redaction reach
 value sizing child disk manifest visible
 errors
-metrics numbers events places yamls causes awake oddities
+metrics numbers events places yamls causes awake oddities power
 machine weights vault templates
 screening
 model_files durable
@@ -56,7 +56,8 @@ whatif
 misfits
 problems
 plan
-offers rundir hub hub_files
+offers rundir hub hub_files queue
+vacancy
 retention
 hub_data
 fetch_shape
@@ -70,11 +71,11 @@ launch
 exact
 terminal
 describe plan_text watch
-plan_page
+plan_page keeper
 make_command
 commands data_commands
 preflight
-planning judging exporting model_commands
+planning judging exporting model_commands queue_commands
 cli
 __main__
 """

@@ -18,6 +18,14 @@ class PageSpec(NamedTuple):
     follows_run: bool = False
     """Whether the page is made with the runner as well as the session."""
 
+    queue: bool = False
+    """Whether it is made with the queue as well; such a page stands beside the steps."""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What of the window the page is made with."""
+        return ("session", *["runner"] * self.follows_run, *["desk"] * self.queue)
+
     def load(self) -> type[Page]:
         """Import the page's class."""
         page: type[Page] = getattr(importlib.import_module(self.module), self.name)
@@ -36,4 +44,5 @@ PAGES = (
     PageSpec("Result", "gui.pages.result", "ResultPage", follows_run=True),
     PageSpec("Rank", "gui.pages.rank", "RankPage", follows_run=True),
     PageSpec("RLHF", "gui.pages.ladder", "LadderPage", follows_run=True),
+    PageSpec("Queue", "gui.pages.queue", "QueuePage", follows_run=True, queue=True),
 )
