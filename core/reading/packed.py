@@ -94,8 +94,8 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked. Raises OSError, and DataError for a broken archive."""
     packing = packing_of(path)
     if packing is None:
-        with path.open("rb") as file:
-            yield file
+        with path.open("rb") as plain:
+            yield plain
         return
     faults = _faults()
     try:
