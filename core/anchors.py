@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.choices import Source
+from core.data_choices import Source
 from core.hub_spec import as_spec
 from core.places import SAMPLE
 from core.recipe import Recipe

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from pydantic import Field
 
 from core.anchors import anchored_model
-from core.choices import Data
+from core.data_choices import Data
 from core.dataset import Example, question_side, read_examples, split
 from core.errors import CoreError, DataError, RunError
 from core.formats import Message

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.choices import Data, Source
+from core.data_choices import Data, Source
 from core.dataset import (
     DataFacts,
     DataFinding,

@@ -15,7 +15,8 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from core.adapt import ADAPTATIONS, Adaptation, Lora
-from core.choices import Checks, Data, Source, Training
+from core.choices import Checks, Training
+from core.data_choices import Data, Source
 from core.errors import Problem, RecipeError, YamlError
 from core.objectives import OBJECTIVES, SFT, Objective
 from core.redaction import holds_secret

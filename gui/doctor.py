@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from PySide6.QtCore import QObject, Signal
 
 from core.checkup import Checkup, examine
-from core.choices import Data
+from core.data_choices import Data
 from core.dataset import DataFacts, Heed
 from core.doctor import CHECKS, Ask, Contamination, Leakage, verdict
 from core.errors import CoreError, DataError

@@ -8,7 +8,7 @@ from pathlib import Path
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from core.choices import Data
+from core.data_choices import Data
 from core.excerpts import Excerpt, Said, Specimen, specimens
 from gui.background import Task
 from gui.excerpt_view import ExcerptView

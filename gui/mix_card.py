@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
-from core.choices import Replay, Source
+from core.data_choices import Replay, Source
 from core.numbers import percent
 from core.plan import Plan
 from core.recipe import Recipe

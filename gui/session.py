@@ -9,7 +9,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from core import dataset, launch, mixing
 from core.catalog import Gpu, look
-from core.choices import Data
+from core.data_choices import Data
 from core.errors import CoreError, Edit, ModelError, Problem, RecipeError
 from core.exact import trace
 from core.hub_spec import located

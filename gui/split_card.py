@@ -7,8 +7,8 @@ from typing import Any
 
 from PySide6.QtWidgets import QHBoxLayout, QProgressBar, QWidget
 
-from core.choices import Data
 from core.copies import home_for
+from core.data_choices import Data
 from core.dataset import DataFacts, Heed
 from core.doctor import usual_category
 from core.errors import CoreError

@@ -32,7 +32,7 @@ hub_wire
 holder
 models formats room
 rewards teachers
-adapt objectives choices
+adapt objectives choices data_choices
 recipe catalog
 reading findings jsonl
 copies hub_spec

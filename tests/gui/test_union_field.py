@@ -12,7 +12,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QFileDialog, QToolButton
 from pytestqt.qtbot import QtBot
 
-from core.choices import Data
+from core.data_choices import Data
 from core.objectives import Distill
 from core.rewards import REWARDS, AnyReward, Reward
 from gui.fields import make_field
