@@ -105,6 +105,10 @@ class Adaptation(Value):
         """Whether the output layer gets gradients."""
         return self.trains_base
 
+    def trains_embeddings(self, model: ModelFacts) -> bool:
+        """Whether all numbers of the table of embeddings are trained, as weights of the base."""
+        return self.trains_base
+
     def adapts_experts(self, model: ModelFacts) -> bool:
         """Whether the experts of a mixture get adapters, which makes each as large as itself."""
         return False

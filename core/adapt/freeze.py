@@ -64,7 +64,7 @@ class Freeze(Adaptation):
 
     def reaches(self, model: ModelFacts) -> int:
         """Backward ends at the first part that is trained."""
-        ends_early = not (self.norms or self._trains_embeddings(model))
+        ends_early = not (self.norms or self.trains_embeddings(model))
         return self.renews(model) if ends_early else model.layers
 
     def renews(self, model: ModelFacts) -> int:
@@ -74,6 +74,10 @@ class Freeze(Adaptation):
     def trains_head(self, model: ModelFacts) -> bool:
         """Also when it shares its weights with trained embeddings."""
         return self.head or (model.tied and self.embeddings)
+
+    def trains_embeddings(self, model: ModelFacts) -> bool:
+        """Also when they share their weights with a trained output layer."""
+        return self.embeddings or (model.tied and self.head)
 
     def prepare(self, model: Any) -> None:
         """Freeze all but the chosen parts. Raises ModelError when they are not found."""
@@ -98,9 +102,6 @@ class Freeze(Adaptation):
             score.requires_grad_(True)
         elif self.head:
             model.get_output_embeddings().requires_grad_(True)
-
-    def _trains_embeddings(self, model: ModelFacts) -> bool:
-        return self.embeddings or (model.tied and self.head)
 
     def _tables(self, model: ModelFacts) -> int:
         chosen = self.embeddings + self.head

@@ -47,7 +47,7 @@ def disk_need(
     the directions of each matrix that an optimizer may keep."""
     full = adaptation.trains_base
     plain = optimizer.removeprefix("paged_")
-    states = round(optimizer_states(model, trained, plain, 4, full=full, rank=rank))
+    states = round(optimizer_states(model, adaptation, trained, plain, 4, rank))
     if full:
         rest = model.parameters - trained if adaptation.partly else 0
         width = STORED_WIDTHS.get(model.stored, 4)

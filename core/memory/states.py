@@ -40,7 +40,7 @@ def count_states(model: ModelFacts, adaptation: Adaptation, setup: Setup, width:
     gradients = trained * width.trained
     kind, plain = setup.optimizer, setup.optimizer.removeprefix("paged_")
     count = functools.partial(
-        optimizer_states, model, trained, width=width.trained, full=full, rank=setup.directions
+        optimizer_states, model, adaptation, trained, width=width.trained, rank=setup.directions
     )
     kept = round(count(kind))
     return States(
@@ -90,9 +90,9 @@ def linear_numbers(model: ModelFacts) -> int:
 
 
 def optimizer_states(
-    model: ModelFacts, trained: int, kind: str, width: int, *, full: bool, rank: int = 1
+    model: ModelFacts, adaptation: Adaptation, trained: int, kind: str, width: int, rank: int = 1
 ) -> float:
-    """Bytes that an optimizer keeps for all trained numbers of `width` bytes.
+    """Bytes that an optimizer keeps for all `trained` numbers of `width` bytes.
 
     Sources: torch.optim.AdamW keeps two states in the format of the weight, Muon one for matrices
     inside of the layers and two as AdamW for the rest; bitsandbytes two (AdamW) or one (Lion), of 8
@@ -101,8 +101,10 @@ def optimizer_states(
     sums per matrix. GaLore and APOLLO keep AdamW's two in `rank` directions of the matrices inside
     of the layers, GaLore also the directions (core.engine.projected).
     """
-    table = model.vocab * model.hidden if full else 0
-    matrices = linear_numbers(model) if full else trained
+    full = adaptation.trains_base
+    table = model.vocab * model.hidden if adaptation.trains_embeddings(model) else 0
+    renewed = adaptation.renews(model) / model.layers
+    matrices = round(linear_numbers(model) * renewed) if full else trained
     constant = 4 / STATE_BLOCK
     match kind:
         case "adamw" | "adamw_foreach":
@@ -118,7 +120,7 @@ def optimizer_states(
         case "muon":
             return width * (2 * trained - matrices)
         case "galore_adamw" | "apollo_adamw" | "apollo_mini" if full:
-            return width * (2 * (trained - matrices) + _in_directions(model, kind, rank))
+            return width * (2 * (trained - matrices) + renewed * _in_directions(model, kind, rank))
     return 0
 
 
