@@ -15,6 +15,7 @@ import urllib.error
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -253,7 +254,7 @@ def _waited(error: urllib.error.HTTPError) -> bool:
     return True
 
 
-def _refuse_another(source: Source, file: Remote, headers: Mapping[str, str], start: int) -> None:
+def _refuse_another(source: Source, file: Remote, headers: Message, start: int) -> None:
     """A page to log in with, or another file, must not be taken for this one. Raises HubError."""
     length = headers.get("Content-Length", "")
     if not length.isdigit() or int(length) == file.size - start:
