@@ -131,6 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     words = [word for word in given if word != _OFFLINE]
     terminal = Terminal(json="--json" in words)
     reach.guard(offline.wanted)
+    offline.silence()
     try:
         arguments = make_parser().parse_args(words)
         with offline.held(_OFFLINE in given):

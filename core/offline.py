@@ -26,6 +26,11 @@ _YES, _NO = {"1", "TRUE", "YES", "ON"}, {"0", "FALSE", "NO", "OFF"}
 _SWITCH = "Go online with `tunesmith offline off`, or with File, Work offline in the window."
 
 
+def silence() -> None:
+    """No library that this process might load counts its users."""
+    os.environ.update(SILENCE)
+
+
 def reason() -> str:
     """Who wants to stay offline: the variable's name or `the switch`; empty when nobody does."""
     said = os.environ.get(VARIABLE, "").upper()

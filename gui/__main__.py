@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from core import offline
     from gui import app
 
+    offline.silence()
     with offline.held(wanted.offline):
         return app.run(_options(wanted))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
@@ -181,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(content) or (start and repo.lost_range):
             self._refuse(416, "")
             return
-        if file.endswith(".safetensors"):
+        if repo.unequal and file.endswith(".safetensors"):
             content = (content + b"x" * repo.unequal)[: len(content) + repo.unequal]
         start = max(0, start - repo.shifted) if "Range" in self.headers else start
         if file == repo.endless:
@@ -194,7 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "Range" in self.headers:
             whole = len(content)
             self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("ETag", f'"{_sha256(content)}"')
         self.send_header("X-Repo-Commit", repo.commit)
         self.send_header("X-Linked-Size", str(len(content)))
         self.end_headers()
@@ -257,11 +258,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+@functools.cache
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@functools.cache
+def _blob(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 def _sibling(name: str, content: bytes) -> dict[str, Any]:
     """Weights are stored by SHA-256, small files by git's own checksum, as on the real Hub."""
-    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    blob = _blob(content)
     entry: dict[str, Any] = {"rfilename": name, "size": len(content), "blobId": blob}
     if name.endswith((".safetensors", ".parquet")):
-        sha256 = hashlib.sha256(content).hexdigest()
-        entry["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 134}
+        entry["lfs"] = {"sha256": _sha256(content), "size": len(content), "pointerSize": 134}
     return entry

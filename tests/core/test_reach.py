@@ -52,6 +52,39 @@ def _python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+_ENGINE = """
+import sys, urllib.request
+from pathlib import Path
+from core import reach
+from core.engine.emit import Voice
+from core.events import Phase
+from core.recipe import Recipe
+from core.rundir import RunDir
+run = RunDir.create(Path(sys.argv[1]), Recipe(), "{}")
+reach.guard(lambda: True)
+voice = Voice(run)
+for _ in range(2):
+    try:
+        urllib.request.urlopen("https://hub.example/x")
+    except OSError:
+        pass
+    voice.phase("training")
+voice.close()
+"""
+
+
+def test_what_asks_for_the_network_in_an_engine_is_an_event(tmp_path: Path) -> None:
+    done = _python(_ENGINE, str(tmp_path / "run"))
+    assert done.returncode == 0, done.stderr
+    events = [
+        json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
+    ]
+    assert [one["kind"] for one in events] == ["phase", "warned", "phase"]
+    assert [one["seq"] for one in events] == [1, 2, 3]
+    told = "Training has no network: __main__ asked for hub.example; nothing was sent."
+    assert (events[1]["code"], events[1]["text"]) == ("network-refused", told)
+
+
 _WAYS = """
 import asyncio, json, socket, sys, urllib.request
 from core import reach
@@ -248,3 +281,27 @@ def test_the_fetch_process_is_light_and_no_folder_hijacks_it(
     code = "import sys, core.fetch; print('torch' in sys.modules, 'transformers' in sys.modules)"
     monkeypatch.delenv("PYTHONPATH")
     assert _python(code).stdout == "False False\n"
+
+
+def test_a_token_is_found_in_the_environment_the_keyring_or_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keyring is a stand-in package, as the real one asks the system."""
+    (tmp_path / "hf").mkdir()
+    (tmp_path / "hf" / "token").write_text("hf_stored")
+    package = tmp_path / "packages" / "keyring"
+    package.mkdir(parents=True)
+    (package / "errors.py").write_text("class KeyringError(Exception): ...\n")
+    (package / "__init__.py").write_text(
+        "def get_password(service, user):\n"
+        "    return {'tunesmith huggingface.co': 'hf_kept'}.get(f'{service} {user}')\n"
+    )
+    code = "from core.fetch import _token; print(_token())"
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert _python(code).stdout == "hf_stored\n"
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    assert _python(code).stdout == "hf_kept\n"
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example")
+    assert _python(code).stdout == "hf_stored\n"
+    monkeypatch.setenv("HF_TOKEN", "hf_given")
+    assert _python(code).stdout == "hf_given\n"
