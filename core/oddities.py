@@ -51,7 +51,8 @@ def sentences(found: Oddities) -> Iterator[Oddity]:
             "data.template",
             f"The chat template writes further text into {_rows(found.added)} "
             f"({_lines(found.added_lines, found.added)}) because of what is said there, for "
-            f"instance {quoted(found.added_text)}. A template should write the same round every text.",
+            f"instance {quoted(found.added_text)}. A template should write the same round every "
+            "text.",
             "Choose a template of the catalogue in data.template, unless you know why.",
         )
     if found.signs:
