@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from core.errors import Edit
 from core.value import Value
+from core.visible import visible
 
 FIELD = "data.control_tokens"
 Lines = tuple[int | str, ...]
@@ -49,8 +50,9 @@ def sentences(found: Oddities) -> Iterator[Oddity]:
             "template-answers-words",
             "data.template",
             f"The chat template writes further text into {_rows(found.added)} "
-            f"({_lines(found.added_lines, found.added)}) because of what they say, for instance "
-            f"{quoted(found.added_text)}. A template should write the same round every text.",
+            f"({_lines(found.added_lines, found.added)}) because of what is said there, for "
+            f"instance {quoted(found.added_text)}. A template should write the same round every "
+            "text.",
             "Choose a template of the catalogue in data.template, unless you know why.",
         )
     if found.signs:
@@ -87,10 +89,8 @@ def _signs(found: Oddities) -> Oddity:
 
 
 def quoted(text: str) -> str:
-    """A stranger's words in a sentence, without what cannot be seen."""
-    plain = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                    for letter in " ".join(text.split()))  # fmt: skip
-    return f"“{plain}”"
+    """A stranger's words in a sentence, with signs for what cannot be seen."""
+    return f"“{visible(' '.join(text.split()))}”"
 
 
 def _rows(count: int) -> str:

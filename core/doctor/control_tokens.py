@@ -18,8 +18,9 @@ class ControlTokens(Check):
     title = "Signs of chat templates"
     what = "hold signs of a chat template in the text"
     why = (
-        "A tokenizer may take them for the real ones: roles change in the middle of a message, or "
-        "an answer ends early. Often they are remains of an export."
+        "Those of the model itself are learned as text unless data.control_tokens says otherwise; "
+        "other programs may take them for the real ones, so that roles change in the middle of a "
+        "message, or an answer ends early. Often they are remains of an export."
     )
     fix = "Writes them with a space behind the first letter, so that they stay text."
 

@@ -48,7 +48,7 @@ def _own_file(goal: Rewarded, place: int, reward: Python) -> Iterator[Problem]:
     why = "has changed since you consented to it" if reward.consent else "needs your consent"
     yield blocker(
         "objective.rewards",
-        f"{reward.path} {why}: it runs as a program with all your rights. Read it first.",
+        f"{reward.path} {why}: it runs as a program with your rights. Read it first.",
         Edit(path="objective.rewards", value=rewards, label="I have read it; it may run"),
     )
 

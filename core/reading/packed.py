@@ -99,7 +99,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         return
     faults = _faults()
     try:
-        with packing.open(path) as file, io.BufferedReader(_Bounded(file, path)) as bounded:
+        with packing.open(path) as packed, io.BufferedReader(_Bounded(packed, path)) as bounded:
             yield bounded
     except faults as error:
         raise damaged(path, packing.name, error) from error

@@ -16,7 +16,7 @@ from core.engine.kept_tokens import encode_once
 from core.engine.load import load_tokenizer
 from core.engine.rendering import TemplateFault
 from core.engine.skeletons import Skeletons
-from core.errors import ModelError
+from core.errors import DataError, ModelError
 from core.oddities import sentences
 from core.places import starter
 from core.templates import read
@@ -80,6 +80,40 @@ def test_what_takes_all_there_is_ends_in_words(
         prepare_template(load_tokenizer(starter()), str(own))
     assert "own.jinja" in str(caught.value)
     assert caught.value.hint
+
+
+ESCAPES = (
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__.os.system('touch MARKER') }}",
+    "{{ '{0.__class__}'.format('') }}",
+    "{{ ''|attr('format')|attr('__globals__') }}",
+    "{{ ''|attr('__class__') }}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ namespace.__init__.__globals__ }}",
+    "{{ raise_exception.__globals__['__builtins__'] }}",
+    "{{ dict.__base__ }}",
+    "{% macro m() %}{% endmacro %}{{ m.__globals__ }}",
+    "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}{{ os.system('touch MARKER') }}",
+    "{{ messages.append('x') }}",
+)
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_template_reaches_nothing_outside_of_its_text(escape: str, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    theirs = escape.replace("MARKER", str(marker)) + OURS
+    usual = encode(having(OURS), [row(1, "a", "b")])
+    try:
+        made = encode(having(theirs), [row(1, "a", "b")])
+    except DataError as error:
+        assert "line 1" in str(error)  # noqa: PT017 - to write nothing is as right
+    else:
+        tokenizer = having(OURS)
+        text = tokenizer.decode(made[0].ids).removesuffix(tokenizer.decode(usual[0].ids))
+        assert "class" not in text
+        assert "function" not in text
+    assert not marker.exists()
 
 
 def test_words_that_a_template_adds_for_a_word_are_found_in_every_row_and_remembered() -> None:
