@@ -134,7 +134,10 @@ class StepList(QFrame):
         for step in self.steps.values():
             self._group.addButton(step)
             step.clicked.connect(lambda _=False, title=step.title: self.chosen.emit(title))
-        self.body.addSpacing(10)
+        self.body.addSpacing(8)
+        for step in self._beside:
+            self.body.addWidget(step)
+        self.body.addSpacing(8)
         self._runs = QVBoxLayout()
         self.body.addLayout(self._runs, 1)
         self.body.addLayout(self._tools())
@@ -183,6 +186,4 @@ class StepList(QFrame):
         line.addWidget(about)
         line.addStretch(1)
         line.addWidget(OfflineButton())
-        for step in self._beside:
-            line.addWidget(step)
         return line
