@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from core.events import Step
 
-MOST = 16_000
-"""Steps kept at most, about 25 MB. All of them are in the run's events."""
+MOST = 8_000
+"""Steps kept at most, about 20 MB. All of them are in the run's events."""
 
 
 def thinned(steps: list[Step], most: int) -> list[Step]:
