@@ -88,7 +88,7 @@ def run(folder: RunDir, serial: int, because: str = "") -> int:
 def _locked(folder: RunDir, serial: int, because: str) -> int:
     wishes, voice = Wishes(folder, serial), Voice(folder)
     try:
-        wishes.listen(
+        wishes.hear(
             lambda interrupted: insist(voice, interrupted=interrupted), lambda: voice.speaking
         )
         if folder.history().state == "finished":

@@ -29,7 +29,7 @@ class Wishes:
         """Whether steps are being taken, so that stopping can wait for the end of one."""
         self._asked = self._ending = self._again = False
 
-    def listen(self, insist: Callable[[bool], None], busy: Callable[[], bool]) -> None:
+    def hear(self, insist: Callable[[bool], None], busy: Callable[[], bool]) -> None:
         """Let SIGTERM mean stop: systems send it at log-off and shutdown.
 
         A wish to stop is also heard while a library loads or reads, where nobody looks. `insist`

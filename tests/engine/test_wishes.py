@@ -43,7 +43,7 @@ def wishes(run: RunDir) -> Iterator[Wishes]:
 def test_a_line_that_is_being_written_is_finished_first(wishes: Wishes) -> None:
     insisted: list[bool] = []
     busy = [False, True]
-    wishes.listen(insisted.append, busy.pop)
+    wishes.hear(insisted.append, busy.pop)
     os.kill(os.getpid(), signal.SIGTERM)
     assert not insisted
     with pytest.raises(Stopped):
@@ -53,7 +53,7 @@ def test_a_line_that_is_being_written_is_finished_first(wishes: Wishes) -> None:
 
 def test_an_engine_that_is_over_is_not_ended(wishes: Wishes) -> None:
     insisted: list[bool] = []
-    wishes.listen(insisted.append, lambda: False)
+    wishes.hear(insisted.append, lambda: False)
     wishes.closed.set()
     os.kill(os.getpid(), signal.SIGTERM)
     assert not insisted
