@@ -247,7 +247,7 @@ def tell_to_end(server: Forks, run: RunDir, straight: Straight, chance: random.R
     name, moment = choose(chance)
     pid = server.start(run)
     moment(run, straight, chance)
-    stepping = doing(run) == "training"
+    what = doing(run)
     os.kill(pid, signal.SIGTERM)
     status = server.wait(pid)
     history = run.history()
@@ -256,8 +256,8 @@ def tell_to_end(server: Forks, run: RunDir, straight: Straight, chance: random.R
         assert history.state == "waiting"
     else:
         assert history.state == ("interrupted" if status else "finished")
-        assert not stepping or run.newest_valid() == (history.step, []), "saved, then ended"
-    return f"{name}: {doing(run)}, exit {status}"
+        assert what != "training" or run.newest_valid() == (history.step, []), "saved, then ended"
+    return f"{name}: {what}, exit {status}"
 
 
 @pytest.mark.slow
