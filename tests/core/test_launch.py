@@ -92,7 +92,7 @@ def test_an_engine_that_dies_in_mid_sentence_is_told_of(run: RunDir) -> None:
     run.log_file.write_text("one\ntwo\nSegmentation fault", encoding="utf-8")
     *_, last = follow(run, STEP, STEP[:20])
     assert isinstance(last, Failed)
-    assert "ended unexpectedly" in last.error
+    assert "ended without a word" in last.error
     assert "nothing was saved" in last.hint
     assert "Segmentation fault" in last.detail
 

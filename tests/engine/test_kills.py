@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,16 +171,21 @@ def story(run: RunDir) -> list[Any]:
         [(s.step, s.loss, s.grad_norm, s.learning_rate, s.epoch, s.tokens) for s in history.steps],
         [(e.step, e.loss, e.best) for e in history.evaluations],
         [(s.step, s.answer) for s in history.samples],
-        [s.step for s in history.checkpoints],
         [(s.loss, s.exact_match, s.answers) for s in (history.before, history.after) if s],
         history.artefact,
     ]
 
 
-def check(run: RunDir, straight: Straight) -> None:
-    """The same bits, the same story, told in one piece."""
+def saved(run: RunDir) -> list[int]:
+    """Steps that are told to be saved, in their order."""
+    return [event.step for event in run.history().checkpoints]
+
+
+def check(run: RunDir, straight: Straight, stopped: Sequence[int] = ()) -> None:
+    """The same bits, the same story, told in one piece; also saved where it was `stopped`."""
     assert weights(run) == weights(straight.run)
     assert story(run) == story(straight.run)
+    assert saved(run) == sorted({*saved(straight.run), *stopped})
     lines = run.events_file.read_bytes().splitlines()
     told = [decode(line) for line in lines]
     assert [event.seq for event in told if event] == list(range(1, len(lines) + 1))
@@ -242,7 +247,7 @@ def tell_to_end(server: Forks, run: RunDir, straight: Straight, chance: random.R
     name, moment = choose(chance)
     pid = server.start(run)
     moment(run, straight, chance)
-    stepping = doing(run) == "training"
+    what = doing(run)
     os.kill(pid, signal.SIGTERM)
     status = server.wait(pid)
     history = run.history()
@@ -251,8 +256,8 @@ def tell_to_end(server: Forks, run: RunDir, straight: Straight, chance: random.R
         assert history.state == "waiting"
     else:
         assert history.state == ("interrupted" if status else "finished")
-        assert not stepping or run.newest_valid() == (history.step, []), "saved, then ended"
-    return f"{name}: {doing(run)}, exit {status}"
+        assert what != "training" or run.newest_valid() == (history.step, []), "saved, then ended"
+    return f"{name}: {what}, exit {status}"
 
 
 @pytest.mark.slow
@@ -265,8 +270,10 @@ def test_runs_that_are_told_to_end_save_and_end_with_the_same_bits(
         run, begun = create(tmp_path / str(at), small), time.monotonic()
         places[tell_to_end(server, run, straight, chance)] += 1
         longest = max(longest, time.monotonic() - begun)
+        stopped = saved(run)
         assert server.wait(server.start(run)) == 0, run.log_file.read_text()
-        check(run, straight)
+        check(run, straight, stopped)
+        shutil.rmtree(run.root)
     print(f"\n{TERMS} runs told to end, {longest:.1f} s at most with their start, seed {SEED}")
     tell(places)
 

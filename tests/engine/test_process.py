@@ -46,7 +46,7 @@ def test_killed_engine_is_told_and_resumes(tmp_path: Path, long: Recipe) -> None
             if isinstance(event, Step) and event.step == 5:
                 os.kill(engine.pid, signal.SIGKILL)
     assert story.failure is not None
-    assert story.failure.error == "The training process ended unexpectedly."
+    assert story.failure.error == "The training process ended without a word."
     assert "Resume continues from step" in story.failure.hint
     assert not run.is_running()
     assert run.history().outcome().state == "interrupted"

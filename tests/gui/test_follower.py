@@ -86,7 +86,7 @@ def test_a_death_before_our_eyes_is_told(qtbot: QtBot, run: RunDir, follow: Foll
         child.communicate()
     qtbot.waitUntil(lambda: len(seen) == 3)
     assert isinstance(seen[-1], Failed)
-    assert "ended unexpectedly" in seen[-1].error
+    assert "ended without a word" in seen[-1].error
 
 
 def test_damage_is_told(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
