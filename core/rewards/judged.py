@@ -34,7 +34,7 @@ class Python(Reward):
     title: ClassVar = "A Python function"
     summary: ClassVar = (
         "The number that `reward(prompt, answer, expected)` returns. The file runs as a program "
-        "with your rights but no network, so it needs your consent, which ends when the file changes."
+        "with your rights but no network, so it needs your consent, which ends when it changes."
     )
 
     path: str = Field(
