@@ -7,6 +7,7 @@ from itertools import islice
 
 from PySide6.QtCore import QObject, QThread, Signal
 
+from core.causes import Cause
 from core.errors import CoreError, RunError
 from core.events import Event
 from core.launch import follow
@@ -25,10 +26,15 @@ class Follower(QThread):
     """Itself and the CoreError that ended the reading."""
 
     def __init__(
-        self, run: RunDir, alive: Callable[[], bool], parent: QObject | None = None
+        self,
+        run: RunDir,
+        alive: Callable[[], bool],
+        cause: Callable[[], Cause] | None = None,
+        parent: QObject | None = None,
     ) -> None:
+        """`cause` tells why the engine is gone; only whoever started it knows."""
         super().__init__(parent)
-        self._run, self._alive = run, alive
+        self._run, self._alive, self._cause = run, alive, cause
 
     def run(self) -> None:
         """The thread's work; called by Qt."""
@@ -49,7 +55,8 @@ class Follower(QThread):
     def _batches(self) -> Iterator[list[Event]]:
         """A run that is over is only read: it did not die before our eyes."""
         if self._alive():
-            return follow(self._run, self._alive, detach=self.isInterruptionRequested)
+            leave = self.isInterruptionRequested
+            return follow(self._run, self._alive, cause=self._cause, detach=leave)
         return _chunks(self._run.events())
 
 

@@ -154,7 +154,8 @@ class Runner(QObject):
         self.detach()
         self.run, self.history, self._launched = run, History(), launched
         self.opened.emit(run)
-        follower = Follower(run, self._alive(run), self)
+        own = self._engines.get(run.root)
+        follower = Follower(run, self._alive(run), own.cause if own else None, self)
         follower.batch.connect(self._take)
         follower.failed.connect(self._unreadable)
         follower.finished.connect(self._end)

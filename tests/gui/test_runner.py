@@ -83,7 +83,7 @@ def test_an_engine_that_is_killed_is_told_and_resumed(
     with qtbot.waitSignal(runner.ended, timeout=20_000) as told:
         os.kill(pid, signal.SIGKILL)
     assert told.args[0].state == "failed"
-    assert "ended without a word" in str(told.args[0])
+    assert "killed from outside" in str(told.args[0])
     assert runner.history.failure.hint
     runner.resume()
     take_steps(qtbot, runner)

@@ -146,7 +146,7 @@ def test_a_killed_engine_is_told_and_resumed(qtbot: QtBot, real: Window, rows: P
     os.kill(started.pid, signal.SIGKILL)
 
     qtbot.waitUntil(lambda: real.runner.outcome().state == "failed", timeout=20_000)
-    qtbot.waitUntil(lambda: "ended without a word" in page.outcome.text(), timeout=5_000)
+    qtbot.waitUntil(lambda: "killed from outside" in page.outcome.text(), timeout=5_000)
     assert "Traceback" not in page.outcome.text()
 
     press(qtbot, page, "Resume")
