@@ -124,8 +124,9 @@ def test_a_folder_is_typed(
 
 
 def test_results_of_the_hub_are_chosen_and_errors_are_said(
-    qtbot: QtBot, dressed: QApplication
+    qtbot: QtBot, dressed: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     card = HubCard()
     qtbot.addWidget(card)
     card.show()
