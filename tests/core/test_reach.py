@@ -79,10 +79,10 @@ def test_what_asks_for_the_network_in_an_engine_is_an_event(tmp_path: Path) -> N
     events = [
         json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()
     ]
-    assert [one["kind"] for one in events] == ["phase", "warned", "phase"]
+    assert [one["kind"] for one in events] == ["warned", "phase", "phase"]
     assert [one["seq"] for one in events] == [1, 2, 3]
     told = "Training has no network: __main__ asked for hub.example; nothing was sent."
-    assert (events[1]["code"], events[1]["text"]) == ("network-refused", told)
+    assert (events[0]["code"], events[0]["text"]) == ("network-refused", told)
 
 
 _WAYS = """
