@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.events import Step
 
-MOST = 8_000
+MOST = 4_000
 """Steps kept at most, about 20 MB. All of them are in the run's events."""
 
 

@@ -133,7 +133,7 @@ def endless() -> Recipe:
     return parse({
         "name": "soak", "model": "starter",
         "data": {"path": str(sample("tickets.jsonl")), "heldout_share": 0.02},
-        "training": {"max_steps": 10_000_000, "accumulation": 1, "micro_batch": 1},
+        "training": {"max_steps": 10_000_000, "epochs": 1_000, "accumulation": 1, "micro_batch": 1},
         "checks": {"score_rows": 0, "every": 2_000, "save_every": 2_000, "keep": 2},
     })  # fmt: skip
 
@@ -149,6 +149,8 @@ def follow_long(minutes: float) -> dict[str, Any]:
     engine, own = psutil.Process(window.runner.history.started.pid), psutil.Process()
     rows: list[dict[str, float]] = []
     for minute in range(int(minutes) + 1):
+        if not window.runner.alive():
+            break
         rows.append({"minute": minute, "step": window.runner.history.step,
                      "engine_mb": round(resident(engine), 1),
                      "window_mb": round(resident(own), 1)})  # fmt: skip
