@@ -31,7 +31,9 @@ _GPU_MEMORY = (
     "Halve training.micro_batch and double training.accumulation: the result is the same. Then "
     "shorten training.max_length, or choose QLoRA."
 )
-_HOST_MEMORY = "Close other programs, or choose a smaller model, shorter rows or QLoRA."
+_HOST_MEMORY = (
+    "Close other programs, lower micro_batch, or choose a smaller model, shorter rows or QLoRA."
+)
 
 GPU_LOST = Cause(
     code="gpu-lost",
