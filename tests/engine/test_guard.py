@@ -15,6 +15,7 @@ from core.engine.faults import Diverged
 from core.engine.guard import LASTING, Guard
 from core.engine.ppo.trainer import Learner
 from core.engine.quiet import Quiet
+from core.engine.state import recall
 from core.events import Event, Paused, Skipped, Started
 from core.history import History
 from core.recipe import Recipe, parse
@@ -72,7 +73,7 @@ def test_one_bad_micro_batch_spoils_one_step_only(
 
     def listener(run: RunDir, event: Event) -> None:
         if event.kind == "saved" and event.step in (2, 3):
-            found = torch.load(run.root / event.path / "optimizer.pt", weights_only=True)["state"]
+            found = recall(run.root / event.path, "optimizer")["state"]
             moments = {str(at): state["exp_avg"] for at, state in found.items()}
             same.append(event.step == 3 and all(torch.equal(moments[k], before[k]) for k in before))
             before.update(moments)
