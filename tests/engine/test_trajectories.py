@@ -18,7 +18,8 @@ from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 NAMED = {kind.model_fields["kind"].default: kind for kind in ADAPTATIONS}
-QUICK = ("lora", "qlora", "full")
+QUICK = ("lora", "full")
+"""Four bits take minutes on processors that emulate them."""
 KINDS = [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in NAMED]
 LORA = [pytest.param(kind, marks=[] if kind == "lora" else [pytest.mark.slow]) for kind in NAMED]
 MEMORISING = {
