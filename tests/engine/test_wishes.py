@@ -40,6 +40,12 @@ def wishes(run: RunDir) -> Iterator[Wishes]:
         signal.signal(kind, handler)
 
 
+def wait() -> None:
+    """A minute; one long sleep would not be broken off."""
+    for _ in range(1_200):
+        time.sleep(0.05)
+
+
 def test_a_line_that_is_being_written_is_finished_first(wishes: Wishes) -> None:
     insisted: list[bool] = []
     busy = [False, True]
@@ -47,8 +53,7 @@ def test_a_line_that_is_being_written_is_finished_first(wishes: Wishes) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     assert not insisted
     with pytest.raises(Stopped):
-        for _ in range(1_200):  # one long sleep would not be broken off
-            time.sleep(0.05)
+        wait()
     assert insisted == [True], "once, and it was the system"
 
 
