@@ -101,7 +101,7 @@ class Keeper:
         engine = self._engines.get(run.root)
         if engine is not None and not engine.alive():
             return engine.cause()
-        return causes.of_end(None, launch.last_lines(run), ran_out=False)
+        return launch.guess(run)
 
     def farewell(self, action: power.Action) -> None:
         """Sleep or shut down, once. Raises HardwareError when the system or a run is against it."""

@@ -187,14 +187,15 @@ def follow(
                 batch.append(sign)
             more = len(found) == READ_AT_ONCE
             if not (running or more or isinstance(last, Finished | Failed)):
-                batch.append(_died(run, cause() if cause else _guess(run)))
+                batch.append(_died(run, cause() if cause else guess(run)))
             if batch:
                 yield batch
             if running and not more:
                 time.sleep(poll)
 
 
-def _guess(run: RunDir) -> Cause:
+def guess(run: RunDir) -> Cause:
+    """Why an engine that somebody else started is gone, as far as its log tells."""
     return causes.of_end(None, last_lines(run), ran_out=False)
 
 
