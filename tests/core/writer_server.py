@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.core.local_server import serving
 
 KEY = "sk-very-secret-0123456789"
 Said = dict[str, Any]
@@ -52,18 +54,8 @@ def serve(answer: Callable[[int, Said], Answer]) -> Iterator[Server]:
     """Run a server until the block ends."""
     server = Server(answer)
     handler = type("Handler", (_Handler,), {"served": server})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    http.daemon_threads = True
-    server.url = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(handler, server.released.set) as server.url:
         yield server
-    finally:
-        server.released.set()
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
