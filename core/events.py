@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from core.errors import RunError
 from core.redaction import redact
-from core.value import Value
 
 PhaseName = Literal[
     "measuring",
@@ -29,9 +29,19 @@ PhaseName = Literal[
 ]
 
 
-class _Event(Value):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+Record = TypeVar("Record")
+_CHECKED = ConfigDict(extra="ignore", allow_inf_nan=False)
 
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
+def _record(kind: type[Record]) -> type[Record]:
+    """Frozen, checked when made or read, and of few bytes: a long run has a million of them."""
+    made = dataclass(frozen=True, slots=True, kw_only=True, config=_CHECKED)(kind)
+    return cast(type[Record], made)
+
+
+@_record
+class _Event:
     t: float = Field(default_factory=time.time)
     """Seconds since 1970, by a clock that people may set."""
     tick: float = 0.0
@@ -40,10 +50,9 @@ class _Event(Value):
     """Number of the event in its run: each is one more than the last. 0 in runs of old."""
 
 
-class Memory(Value):
+@_record
+class Memory:
     """Memory at one moment, in bytes; GPU figures are absent on a machine without one."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     gpu_allocated: int | None = None
     gpu_reserved: int | None = None
@@ -56,10 +65,9 @@ class Memory(Value):
     host_total: int = 0
 
 
-class Answer(Value):
+@_record
+class Answer:
     """One held-out question: what was asked, expected and answered."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     prompt: str
     expected: str
@@ -67,6 +75,7 @@ class Answer(Value):
     correct: bool | None = None
 
 
+@_record
 class Started(_Event):
     """An engine took the run. `resumed` is the step it continues from, None for a fresh start."""
 
@@ -74,9 +83,10 @@ class Started(_Event):
     pid: int
     device: str = ""
     resumed: int | None = None
-    versions: dict[str, str] = Field({})
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
+@_record
 class Phase(_Event):
     """What the engine is doing; slow phases repeat with `done` of `total`."""
 
@@ -86,6 +96,7 @@ class Phase(_Event):
     total: int | None = None
 
 
+@_record
 class Preflight(_Event):
     """Trial steps on the longest rows were taken before the run; memory in bytes."""
 
@@ -105,6 +116,7 @@ class Preflight(_Event):
     """What was being done when the memory ran out."""
 
 
+@_record
 class Step(_Event):
     """One optimizer step. `seconds` counts the time spent in steps since the start."""
 
@@ -119,10 +131,11 @@ class Step(_Event):
     tokens_per_second: float | None = None
     seconds: float = 0.0
     memory: Memory = Memory()
-    metrics: dict[str, float] = Field({})
+    metrics: dict[str, float] = Field(default_factory=dict)
     """What else the objective tells, by the names of core.metrics."""
 
 
+@_record
 class Evaluated(_Event):
     """The held-out rows at a step; `best` when they were never better.
 
@@ -135,12 +148,13 @@ class Evaluated(_Event):
     best: bool = False
     reward_accuracy: float | None = None
     """As in `Scored`."""
-    metrics: dict[str, float] = Field({})
+    metrics: dict[str, float] = Field(default_factory=dict)
     """As in `Step`."""
     rewarded: int = 0
     """As in `Scored`."""
 
 
+@_record
 class Sampled(_Event):
     """What the model answers to a fixed probe prompt at a step."""
 
@@ -149,6 +163,7 @@ class Sampled(_Event):
     answer: Answer
 
 
+@_record
 class Scored(_Event):
     """The held-out set, scored before or after training.
 
@@ -162,7 +177,7 @@ class Scored(_Event):
     reward_accuracy: float | None = None
     """Share of pairs whose better answer became likelier than the worse one, compared with the
     model before training; a tie counts half. None when no pairs are learned."""
-    metrics: dict[str, float] = Field({})
+    metrics: dict[str, float] = Field(default_factory=dict)
     """As in `Step`."""
     rewarded: int = 0
     """Held-out questions whose answers were rewarded; 0 where there are no rewards."""
@@ -170,6 +185,7 @@ class Scored(_Event):
     answers: tuple[Answer, ...] = ()
 
 
+@_record
 class Saved(_Event):
     """A checkpoint is complete on disk; `path` is relative to the run."""
 
@@ -183,6 +199,7 @@ class Saved(_Event):
     it ends with the same bits, None when nobody looked."""
 
 
+@_record
 class Skipped(_Event):
     """An optimizer step was left out: the weights stay, because a number was not finite."""
 
@@ -193,6 +210,7 @@ class Skipped(_Event):
     """Where the rows stand that were learned from; empty when nobody can tell."""
 
 
+@_record
 class Reduced(_Event):
     """Memory ran out: from this step on each batch is computed in `parts`, with one result."""
 
@@ -205,6 +223,7 @@ class Reduced(_Event):
     """Whether gradient checkpointing was turned on as well."""
 
 
+@_record
 class Paused(_Event):
     """Training waits at a step, or goes on again."""
 
@@ -218,6 +237,7 @@ class Paused(_Event):
     """Whether training goes on by itself when the reason has gone."""
 
 
+@_record
 class Silent(_Event):
     """Said by whoever follows a run, and never written down: nothing was heard for so long."""
 
@@ -226,6 +246,7 @@ class Silent(_Event):
     seconds: float
 
 
+@_record
 class Slept(_Event):
     """Said by whoever follows a run, and never written down: the computer slept for so long."""
 
@@ -233,6 +254,7 @@ class Slept(_Event):
     seconds: float
 
 
+@_record
 class Warned(_Event):
     """Something the user should know that does not end the run."""
 
@@ -242,6 +264,7 @@ class Warned(_Event):
     hint: str = ""
 
 
+@_record
 class Failed(_Event):
     """The run ended because of an error."""
 
@@ -253,6 +276,7 @@ class Failed(_Event):
     """Of core.causes, for whoever decides what to do next."""
 
 
+@_record
 class Finished(_Event):
     """The run ended as asked: all steps done, or stopped (then it can be resumed)."""
 
@@ -275,7 +299,7 @@ _adapter: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 
 def encode(event: Event) -> bytes:
     """One line for events.jsonl; logs are handed on, so no secret is in one."""
-    return redact(event.model_dump_json()).encode() + b"\n"
+    return redact(_adapter.dump_json(event).decode()).encode() + b"\n"
 
 
 class DamagedEvent(RunError, ValueError):

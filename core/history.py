@@ -118,6 +118,8 @@ class History:
         """Fold one event in. The order of events is the order of the file."""
         self.silent = event if isinstance(event, Silent) else None
         match event:
+            case Step():  # first, for nearly every event is one
+                self._take(event)
             case Started():
                 self._start(event)
             case Slept():
@@ -126,8 +128,6 @@ class History:
                 self.phase, self.state = event, "running"
             case Preflight():
                 self.preflight = event
-            case Step():
-                self._take(event)
             case Evaluated():
                 self.evaluations.append(event)
             case Sampled():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from core.events import Step
 
 MOST = 4_000
-"""Steps kept at most, about 20 MB. All of them are in the run's events."""
+"""Steps kept at most, about 5 MB. All of them are in the run's events."""
 
 
 def thinned(steps: list[Step], most: int) -> list[Step]:
@@ -24,6 +26,8 @@ def thinned(steps: list[Step], most: int) -> list[Step]:
 
 
 def _peaks(stretch: list[Step]) -> list[Step]:
-    lowest = min(stretch, key=lambda step: step.loss)
-    highest = max(stretch, key=lambda step: step.loss)
-    return sorted({lowest.step: lowest, highest.step: highest}.values(), key=lambda s: s.step)
+    by_loss = attrgetter("loss")
+    lowest, highest = min(stretch, key=by_loss), max(stretch, key=by_loss)
+    if lowest is highest:
+        return [lowest]
+    return [lowest, highest] if lowest.step < highest.step else [highest, lowest]

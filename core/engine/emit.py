@@ -6,6 +6,7 @@ import importlib.metadata
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 
@@ -63,8 +64,7 @@ class Voice:
         if self.over:
             return
         self._number += 1
-        told = {"seq": self._number, "tick": time.monotonic()}
-        line = encode(event.model_copy(update=told))
+        line = encode(replace(event, seq=self._number, tick=time.monotonic()))
         self._log.append(line, safe=isinstance(event, Saved | Failed | Finished))
         self.over = isinstance(event, Failed | Finished)
 

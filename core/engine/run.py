@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -210,7 +210,7 @@ def _score(
 
 
 def _unjudged(answer: Answer) -> Answer:
-    return answer.model_copy(update={"correct": None})
+    return replace(answer, correct=None)
 
 
 def _measure(

@@ -305,8 +305,9 @@ class Watched(Keeping, Sparing):
                 waited=best.waited, origin=self.watch.origin, doubt=self.watch.doubt,
             )  # fmt: skip
         self.watch.saved, path = step, final.relative_to(self.watch.run.root).as_posix()
-        told = Saved(step=step, path=path, bytes=size, best=best.step == step)
-        self.watch.voice.say(told.model_copy(update={"doubt": self.watch.doubt}))
+        self.watch.voice.say(
+            Saved(step=step, path=path, bytes=size, best=best.step == step, doubt=self.watch.doubt)
+        )
         self.watch.retention.trust(step)
         self.watch.retention.let_go(best.step)
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from core.events import Event, Scored
 from core.rundir import RunDir
@@ -24,7 +27,9 @@ def condense(event: Event) -> bytes:
     """One short line that decodes to nearly the same event."""
     if isinstance(event, Scored):
         event = _shortened(event)
-    plain = event.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    plain = TypeAdapter(type(event)).dump_python(
+        event, mode="json", exclude_none=True, exclude_defaults=True
+    )
     plain = {"kind": event.kind, "t": event.t, **plain}
     return json.dumps(_rounded(plain), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
@@ -32,7 +37,7 @@ def condense(event: Event) -> bytes:
 def _shortened(scored: Scored) -> Scored:
     kept = scored.answers[:ANSWERS]
     share = sum(bool(answer.correct) for answer in kept) / len(kept) if kept else None
-    return scored.model_copy(update={"answers": kept, "rows": len(kept), "exact_match": share})
+    return replace(scored, answers=kept, rows=len(kept), exact_match=share)
 
 
 def _rounded(value: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
@@ -22,6 +24,7 @@ from gui.session import Session
 from gui.widgets import PlainLabel
 
 SOME_RUN = RunDir(Path("a-run"))
+SCORED = TypeAdapter(Scored)
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def scored(when: str, loss: float, right: str) -> Scored:
         for n, r in enumerate(right)
     )
     share = right.count("r") / len(right) if right else None
-    return Scored.model_validate(
+    return SCORED.validate_python(
         {"when": when, "loss": loss, "exact_match": share, "rows": len(right), "answers": answers}
     )
 
@@ -94,7 +97,7 @@ def test_the_verdict_without_scores() -> None:
 
 def test_answers_are_paired_by_question_not_by_place() -> None:
     before, after = scored("before", 2.0, "wr"), scored("after", 1.0, "rr")
-    turned = after.model_copy(update={"answers": after.answers[::-1]})
+    turned = replace(after, answers=after.answers[::-1])
     found = pairs(before, turned)
     assert [(p.before.prompt, p.after.prompt) for p in found if p.before] == [
         ("Q1", "Q1"),
@@ -176,7 +179,7 @@ def test_the_folder_is_named_only_when_it_is_there(
 def told(before: dict[str, object], after: dict[str, object]) -> tuple[str, str]:
     """The verdict on two looks without answers."""
     looks = (("before", before), ("after", after))
-    events = [Scored.model_validate({"when": when, **look}) for when, look in looks]
+    events = [SCORED.validate_python({"when": when, **look}) for when, look in looks]
     return verdict(SOME_RUN, story(*events, Finished(step=1)))
 
 
