@@ -174,6 +174,7 @@ class Runner(QObject):
                 self.history.apply(event)
             if not self._redraw.isActive():
                 self._redraw.start()
+        follower.folded()
 
     @Slot(object, object)
     def _unreadable(self, follower: Follower, error: CoreError) -> None:

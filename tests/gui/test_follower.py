@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
 from core.errors import CoreError, RunError
 from core.events import Event, Failed, Started, Step, encode
 from core.recipe import Recipe
 from core.rundir import RunDir
-from gui.follower import BATCH, Follower
+from gui.follower import AHEAD, BATCH, Follower
 
 Follow = Callable[[Callable[[], bool]], tuple[Follower, list[Event]]]
 FLOOD = """
@@ -40,7 +41,7 @@ def follow(run: RunDir) -> Iterator[Follow]:
 
     def make(alive: Callable[[], bool]) -> tuple[Follower, list[Event]]:
         follower, seen = Follower(run, alive), list[Event]()
-        follower.batch.connect(lambda _, events: seen.extend(events))
+        follower.batch.connect(lambda _, events: (seen.extend(events), follower.folded()))
         made.append(follower)
         return follower, seen
 
@@ -73,6 +74,19 @@ def test_a_run_that_is_over_is_read_as_it_is(qtbot: QtBot, run: RunDir, follow: 
         follower.start()
     qtbot.waitUntil(lambda: bool(seen))
     assert [event.kind for event in seen] == ["started", "step"]
+
+
+def test_a_long_story_waits_for_the_window_and_can_be_left(qtbot: QtBot, run: RunDir) -> None:
+    write(run, *(Step(step=step, total=9, loss=1.0) for step in range((AHEAD + 3) * BATCH)))
+    follower, taken = Follower(run, lambda: False), list[int]()
+    follower.batch.connect(lambda _, events: taken.append(len(events)))
+    follower.start()
+    qtbot.waitUntil(lambda: len(taken) == AHEAD)
+    follower.folded()
+    qtbot.waitUntil(lambda: len(taken) == AHEAD + 1)
+    follower.stop()
+    QApplication.processEvents()
+    assert taken == [BATCH] * (AHEAD + 1)
 
 
 def test_a_death_before_our_eyes_is_told(qtbot: QtBot, run: RunDir, follow: Follow) -> None:
