@@ -60,7 +60,8 @@ INSTALLERS = (
     ("dnf", "sudo dnf install -y"),
     ("pacman", "sudo pacman -S --needed"),
 )
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile",
+                "--no-loadscope-reorder")  # fmt: skip
 """One process per core, each with its own files of tests; every one loads torch (2 GB)."""
 CAUSES = (
     (

@@ -33,6 +33,7 @@ def answers(name: str) -> list[dict[str, object]]:
     return [json.loads(row["messages"][-1]["content"]) for row in rows(name)]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_sample_files_are_what_their_program_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     made = program("starter_data", monkeypatch).sample_files()
     shipped = {path.name: path.read_bytes() for path in (STARTER / "data").iterdir()}

@@ -69,6 +69,7 @@ def test_eva_looks_along_the_directions_that_peft_finds(
     assert len(seen) == 28
 
 
+@pytest.mark.slow
 def test_loftq_gives_back_what_four_bits_lose(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from core import cli, launch, mixing, models
+from core import cli, mixing, models
 from core.engine.encode import prepare_template
 from core.engine.load import load_tokenizer
+from core.engine.preview import preview
 from core.errors import DataError, ModelError
 from core.machine import read_machine
 from core.places import starter
@@ -60,7 +61,7 @@ def test_a_template_that_asks_otherwise_than_it_teaches_is_told(
     recipe = recipe_of(data)
     for model, alike in (("starter", True), (str(two_faced), False)):
         chosen = recipe.edit("model", model)
-        counted = launch.preview(chosen).tokens
+        counted = preview(chosen, 1).tokens
         assert counted.asks_alike is alike
         facts = Facts(
             machine=read_machine(),
@@ -86,7 +87,7 @@ def test_an_end_that_would_not_be_learned_is_refused(endless: Path, tmp_path: Pa
         prepare_template(load_tokenizer(endless))
     data = rows(tmp_path / "a.jsonl", [{"prompt": f"{n}?", "completion": "x"} for n in range(9)])
     with pytest.raises(Exception, match="never learn to stop"):
-        launch.preview(recipe_of(data).edit("model", str(endless)))
+        preview(recipe_of(data).edit("model", str(endless)), 1)
 
 
 def test_answers_behind_the_cut_are_counted_and_stop_the_run(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_answers_behind_the_cut_are_counted_and_stop_the_run(tmp_path: Path) -> 
     recipe = recipe_of(rows(tmp_path / "long.jsonl", long), training={"max_length": 64})
     with pytest.raises(DataError, match="No row has anything to learn within 64 tokens"):
         mixing_then_keep(recipe)
-    counted = launch.preview(recipe).tokens
+    counted = preview(recipe, 1).tokens
     assert (counted.untrained, counted.rows) == (counted.rows, counted.rows)
     facts = Facts(
         machine=read_machine(),

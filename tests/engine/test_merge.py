@@ -45,6 +45,7 @@ def test_a_merged_model_answers_like_model_and_adapter(tmp_path: Path, recipe: R
     assert AutoTokenizer.from_pretrained(made.folder).chat_template
 
 
+@pytest.mark.slow
 def test_over_a_4_bit_base_the_unpacked_weights_are_merged(tmp_path: Path, recipe: Recipe) -> None:
     """They are what the adapter was trained on; the original ones would answer otherwise."""
     chosen = recipe.edit("adaptation", {"kind": "qlora"}).edit("training.max_steps", 2)

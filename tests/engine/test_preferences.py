@@ -94,7 +94,7 @@ def ready(folder: Path, recipe: Recipe) -> tuple[PreferenceTrainer, Prefer]:
     return trainer, lesson
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_it_starts_at_log_2_and_one_by_four_equals_four_by_one(
     tmp_path: Path, recipe: Recipe, kind: str
 ) -> None:
@@ -118,10 +118,8 @@ def test_it_starts_at_log_2_and_one_by_four_equals_four_by_one(
         torch.testing.assert_close(tensor, found[4][1][name], rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    "adaptation",
-    [{"kind": "lora", "dropout": 0.1}, pytest.param({"kind": "full"}, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("adaptation", [{"kind": "lora", "dropout": 0.1}, {"kind": "full"}])
 def test_resumed_equals_uninterrupted_bit_for_bit(
     tmp_path: Path, recipe: Recipe, adaptation: dict[str, Any]
 ) -> None:

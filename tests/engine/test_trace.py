@@ -76,12 +76,16 @@ def padded(root: Path, recipe: Recipe) -> RunDir:
     return RunDir.create(root, recipe, apart.model_dump_json())
 
 
-@pytest.mark.parametrize("checkpointing", ["off", "on"])
+USUAL = {(Full, "off"), (Lora, "on"), (QLora, "on")}
+"""What is tried in every run of the tests; the rest when there is time."""
+
+
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "checkpointing"),
     [
-        pytest.param(kind, marks=() if kind().traced else pytest.mark.slow)
+        pytest.param(kind, way, marks=() if (kind, way) in USUAL else pytest.mark.slow)
         for kind in ADAPTATIONS
+        for way in ("off", "on")
         if kind().traced or kind in (Bottleneck, Freeze)
     ],
 )
@@ -126,7 +130,10 @@ def test_a_partly_trained_model_is_not_traced_for_a_gpu() -> None:
         trace(config, Freeze(), Setup(rows=1, length=8))
 
 
-@pytest.mark.parametrize(("adaptation", "checkpointing"), [(Lora(), "on"), (Full(), "on")])
+@pytest.mark.parametrize(
+    ("adaptation", "checkpointing"),
+    [(Lora(), "on"), pytest.param(Full(), "on", marks=pytest.mark.slow)],
+)
 def test_a_traced_step_on_pairs_is_a_real_step(
     tmp_path: Path, recipe: Recipe, measured: Recorder, adaptation: Adaptation, checkpointing: str
 ) -> None:
@@ -170,8 +177,8 @@ class RealAutocast:
     ("adaptation", "checkpointing", "attention"),
     [
         (Lora(dropout=0.1), True, "sdpa"),
-        (Lora(), False, "eager"),
-        (Full(), False, "sdpa"),
+        pytest.param(Lora(), False, "eager", marks=pytest.mark.slow),
+        pytest.param(Full(), False, "sdpa", marks=pytest.mark.slow),
         (Full(), True, "eager"),
     ],
 )

@@ -18,10 +18,7 @@ from tests.engine.conftest import create, go, losses, weights
 
 pytestmark = [pytest.mark.engine, pytest.mark.filterwarnings("default")]
 NAMED = {kind.model_fields["kind"].default: kind for kind in ADAPTATIONS}
-QUICK = ("lora", "full")
-"""Four bits take minutes on processors that emulate them."""
-KINDS = [pytest.param(kind, marks=[] if kind in QUICK else [pytest.mark.slow]) for kind in NAMED]
-LORA = [pytest.param(kind, marks=[] if kind == "lora" else [pytest.mark.slow]) for kind in NAMED]
+KINDS = [pytest.param(kind, marks=[] if kind == "lora" else [pytest.mark.slow]) for kind in NAMED]
 MEMORISING = {
     "full": 1e-3, "adalora": 0.02, "loha": 0.02, "lokr": 0.02, "ia3": 0.1, "vera": 0.05,
     "prefix": 0.02, "p-tuning-v2": 0.3, "p-tuning": 0.02, "prompt": 0.3,
@@ -128,7 +125,7 @@ def test_artefact_scores_as_reported(tmp_path: Path, recipe: Recipe) -> None:
     assert model.dtype == torch.bfloat16, "the base's own precision"
 
 
-@pytest.mark.parametrize("kind", LORA)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_memorised_row_loses_its_loss(
     tmp_path: Path, recipe: Recipe, tickets: Path, kind: str
 ) -> None:

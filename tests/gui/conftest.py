@@ -69,8 +69,9 @@ def collected_here(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def dressed(qapp: QApplication) -> QApplication:
-    """The application as users see it."""
-    theme.apply(qapp, dark=False)
+    """The application as users see it; dressing also dresses what earlier tests left, so once."""
+    if theme.current() is not theme.LIGHT or not qapp.styleSheet():
+        theme.apply(qapp, dark=False)
     return qapp
 
 

@@ -108,7 +108,7 @@ def test_marks_follow_the_problems(window: Window, qtbot: QtBot) -> None:
     assert window.rail.steps["Data"].mark == "blocker"
     assert "needs an answer" in window.rail.steps["Data"].accessibleName()
     window.session.edit("data.path", str(sample("tickets.jsonl")))
-    qtbot.waitUntil(lambda: window.session.facts.data is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: window.session.facts.data is not None, timeout=60_000)
     assert window.rail.steps["Data"].mark != "blocker"
     window.session.edit("training.learning_rate", 0.9)
     assert window.rail.steps["Hyperparameters"].mark == "warning"
@@ -203,7 +203,7 @@ def test_start_is_grey_and_says_why(window: Window, qtbot: QtBot) -> None:
 
 def test_a_file_that_cannot_be_used_says_why(window: Window, qtbot: QtBot, tmp_path: Path) -> None:
     window.session.edit("data.path", str(tmp_path / "gone.jsonl"))
-    qtbot.waitUntil(lambda: "data" in window.session.troubles, timeout=10_000)
+    qtbot.waitUntil(lambda: "data" in window.session.troubles, timeout=60_000)
     qtbot.waitUntil(lambda: not window.session.reading)
     first = window.session.problems[0]
     assert first.level == "blocker"
@@ -222,7 +222,7 @@ def test_the_gauge_shows_what_is_needed(window: Window, qtbot: QtBot) -> None:
     assert "Choose" in window.side.memory.verdict.text()
     window.session.edit("model", "starter")
     window.session.edit("data.path", str(sample("tickets.jsonl")))
-    qtbot.waitUntil(lambda: bool(window.session.plan.items), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(window.session.plan.items), timeout=60_000)
     assert window.side.memory.verdict.text().startswith("Fits")
     shown = {w.text() for w in window.side.memory.findChildren(QLabel)}
     assert {item.name for item in window.session.plan.items} <= shown
@@ -391,7 +391,7 @@ def test_a_new_window_finds_the_run_that_goes_on(
     again = Window(window.session, window.runner, settings.Looks())
     qtbot.addWidget(again, before_close_func=lambda w: w.leave())
     again.show()
-    qtbot.waitUntil(lambda: again.runner.history.step > 3, timeout=10_000)
+    qtbot.waitUntil(lambda: again.runner.history.step > 3, timeout=60_000)
     assert again.runner.run == run
     assert again.title == "Run"
     assert again.rail.steps["Run"].mark == "busy"
@@ -402,14 +402,14 @@ def training(window: Window, live_run: Live, qtbot: QtBot) -> tuple[Window, RunD
     """A window that watches a live run."""
     run = live_run()
     window.runner.open(run.root)
-    qtbot.waitUntil(lambda: window.runner.history.step > 3, timeout=10_000)
+    qtbot.waitUntil(lambda: window.runner.history.step > 3, timeout=60_000)
     return window, run
 
 
 def test_start_begins_the_run_of_the_recipe(window: Window, qtbot: QtBot, home: Path) -> None:
     window.session.edit("name", "first try")
     window.session.edit("data.path", str(sample("tickets.jsonl")))
-    qtbot.waitUntil(lambda: window.session.plan.ready, timeout=10_000)
+    qtbot.waitUntil(lambda: window.session.plan.ready, timeout=60_000)
     window.show_page("Review")
     press(qtbot, window.footer.forward)
     qtbot.waitUntil(lambda: window.runner.history.step > 3, timeout=20_000)
@@ -425,7 +425,7 @@ def test_start_begins_the_run_of_the_recipe(window: Window, qtbot: QtBot, home: 
 def test_a_run_from_the_past_opens_at_its_result(window: Window, qtbot: QtBot, home: Path) -> None:
     run = copy("finished", home)
     window.runner.open(run.root)
-    qtbot.waitUntil(lambda: window.title == "Result", timeout=10_000)
+    qtbot.waitUntil(lambda: window.title == "Result", timeout=60_000)
     assert window.rail.steps["Result"].mark == "done"
 
 
@@ -447,7 +447,7 @@ def test_closing_can_keep_the_run(training: tuple[Window, RunDir], qtbot: QtBot)
     press(qtbot, button(box(window), "Keep training"))
     assert not window.isVisible()
     step = run.history().step
-    qtbot.waitUntil(lambda: run.history().step > step, timeout=10_000)
+    qtbot.waitUntil(lambda: run.history().step > step, timeout=60_000)
     assert run.is_running()
 
 
@@ -455,7 +455,7 @@ def test_closing_can_stop_and_save(training: tuple[Window, RunDir], qtbot: QtBot
     window, run = training
     window.close()
     press(qtbot, button(box(window), "Stop and save"))
-    qtbot.waitUntil(lambda: not window.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: not window.isVisible(), timeout=60_000)
     assert not run.is_running()
     assert run.history().outcome().state == "stopped"
 
