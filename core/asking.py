@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core import places
+from core import courtesy, places
 from core.draft import Settings
 from core.durable import write_atomically
 from core.errors import CoreError, RunError
@@ -29,6 +29,7 @@ _KEEP = (
     "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_PATH",
     "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME",
     "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "TUNESMITH_HOME", "USERNAME", "USER", "LOGNAME",
+    courtesy.ASKED,
 )  # fmt: skip
 _SET = {
     "HF_HUB_OFFLINE": "1",

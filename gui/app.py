@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QAbstractSpinBox, QApplication, QComboBox, QSlider
 
+from core import courtesy
 from core.machine import read_machine
 from core.places import data_home
 from gui import messages, settings, theme
@@ -78,6 +79,7 @@ def run(options: Options) -> int:
     net = messages.Net(messages.log_file(), app)
     net.install()
     switch().close_window()
+    courtesy.ask_engines()
     guard = WheelGuard(app)
     app.installEventFilter(guard)
     window = make_window(options)

@@ -21,7 +21,7 @@ READS_LARGE = {"reading", "doctor"}
 QT = {"PySide6", "shiboken6", "pyqtgraph", "pytestqt"}
 LAW = """
 redaction reach
-value sizing child disk manifest visible
+value sizing child courtesy disk manifest visible
 errors
 metrics numbers events places yamls causes awake oddities power
 machine weights vault templates

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from core import durable, reach
 from core.awake import awake
+from core.courtesy import give_way
 from core.engine.confine import confine, no_network
 from core.engine.emit import Voice, versions
 from core.engine.ending import INTERRUPTED, insist
@@ -45,6 +46,7 @@ def main(arguments: list[str]) -> int:
     """Dispatch; 0 when the job was done, 1 when it failed."""
     cover_streams()
     faulthandler.enable()
+    give_way()
     confine()
     _close_network()
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses two cards in one process

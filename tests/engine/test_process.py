@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from core import launch
+from core import courtesy, launch
 from core.errors import RunError
 from core.events import Event, Failed, Finished, Step
 from core.history import History
@@ -69,7 +70,9 @@ def test_engine_has_no_input_no_secrets_and_holds_its_lock(
     tmp_path: Path, long: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv(courtesy.ASKED, "")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    courtesy.ask_engines()
     stopped = False
     with launch.start(tmp_path / "run", long, plan_of(long)) as engine:
         run, proc = engine.run, Path(f"/proc/{engine.pid}")
@@ -79,6 +82,7 @@ def test_engine_has_no_input_no_secrets_and_holds_its_lock(
                 assert b"hf_secret" not in (proc / "environ").read_bytes()
                 assert b"PYTHONPATH" not in (proc / "environ").read_bytes()
                 assert run.is_running()
+                assert psutil.Process(engine.pid).nice() >= courtesy.NICENESS
                 with pytest.raises(RunError, match=f"process {engine.pid} on .*, since 2"):
                     launch.resume(run)
                 second = subprocess.run(
