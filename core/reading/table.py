@@ -50,7 +50,7 @@ def _delimiter(path: Path) -> str:
     """Tabs in .tsv; in .csv whatever parts the header: comma, semicolon or tab."""
     if kind_of(path) == ".tsv":
         return "\t"
-    _, first = next(numbered_lines(path))
+    _, first = next(numbered_lines(path), (1, ""))
     header = first if isinstance(first, str) else ""
     return max(",;\t", key=header.count)
 

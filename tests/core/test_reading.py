@@ -49,6 +49,17 @@ def test_encodings_are_recognised(encoding: str, tmp_path: Path) -> None:
     assert [line.row for line in read_rows(path) if isinstance(line, Line)] == ROWS
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.jsonl", "x.txt"])
+def test_a_file_of_nothing_but_a_mark_of_its_encoding_holds_no_rows(
+    name: str, mark: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(mark)
+    with pytest.raises(DataError, match="holds no rows"):
+        inspect_data(path)
+
+
 def test_an_old_encoding_is_named_and_never_guessed(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("prompt,answer\nheißt,x\n".encode("cp1252"))
