@@ -14,6 +14,8 @@ from core.value import Value
 
 ATTEMPTS = 3
 """How often a run is taken up again without being asked."""
+PAUSE = 5.0
+"""Seconds before a lost engine is followed by another: a driver takes a while to come back."""
 VMSTAT = Path("/proc/vmstat")
 
 
@@ -212,3 +214,8 @@ AGAIN = frozenset(cause.code for cause in _ALL if cause.again)
 def restarts(code: str, tried: int) -> bool:
     """Whether another attempt is made without asking, after so many already."""
     return tried < ATTEMPTS and code in AGAIN
+
+
+def taken_up(error: str, whom: str, tried: int) -> str:
+    """Why a run goes on that nobody asked to, after so many attempts already."""
+    return f"{error} Taken up again by {whom}, attempt {tried + 1} of {ATTEMPTS}."

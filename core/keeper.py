@@ -16,7 +16,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from core import causes, holder, launch, places, power, vacancy
-from core.causes import ATTEMPTS, Cause, restarts
+from core.causes import PAUSE, Cause, restarts, taken_up
 from core.errors import CoreError, HardwareError, QueueError, RunError
 from core.history import History, Outcome
 from core.launch import Engine
@@ -25,7 +25,6 @@ from core.plan import Plan
 from core.queue import Entry, Queue, QueueFile, State
 from core.recipe import Recipe
 from core.rundir import RunDir, new_root
-from core.watch import PAUSE
 
 Kind = Literal[
     "elsewhere", "training", "help", "resting", "ended", "held", "occupied", "done", "farewell"
@@ -213,9 +212,9 @@ class Keeper:
         return self.cause(run)
 
     def _again(self, entry: Entry, run: RunDir, cause: Cause, tried: int, saved: int) -> Standing:
-        because = f"{cause.text} Taken up again by the queue, attempt {tried + 1} of {ATTEMPTS}."
+        because = taken_up(cause.text, "the queue", tried)
         if self._engines.get(run.root) is not None and not self._rest_until:
-            self._rest_until = time.monotonic() + PAUSE  # a driver takes a while to come back
+            self._rest_until = time.monotonic() + PAUSE
             return Standing("resting", self.file.read(), because, entry)
         self._rest_until = 0.0
         changes = {"state": "started", "tried": tried + 1, "saved": saved, "text": because}

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from core import hub, launch
 from core.answering import Answers, Request
-from core.causes import ATTEMPTS, Cause, restarts
+from core.causes import PAUSE, Cause, restarts, taken_up
 from core.errors import HubError
 from core.events import (
     Evaluated,
@@ -48,9 +48,6 @@ from core.metrics import told
 from core.numbers import show_bytes, show_duration
 from core.rundir import RunDir
 from core.terminal import Terminal
-
-PAUSE = 5.0
-"""Seconds before a lost engine is followed by another: a driver takes a while to come back."""
 
 
 def watch(
@@ -179,7 +176,7 @@ def watch_engine(engine: Engine, terminal: Terminal) -> tuple[History, Outcome]:
         code = story.failure.code if story.failure and outcome.state == "failed" else ""
         if not restarts(code, tried):
             return story, outcome
-        because = f"{outcome.error} Taken up again by itself, attempt {tried + 1} of {ATTEMPTS}."
+        because = taken_up(outcome.error, "itself", tried)
         terminal.note(because)
         time.sleep(PAUSE)
         engine = launch.resume(engine.run, because)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEventLoop, QObject, QTimer, Signal, Slot
 
 from core import launch, vacancy
+from core.causes import PAUSE, restarts, taken_up
 from core.errors import CoreError, RunError
 from core.events import Event
 from core.history import History, Outcome
@@ -42,6 +44,7 @@ class Runner(QObject):
         self._follower: Follower | None = None
         self._engines: dict[Path, Engine] = {}
         self._launched = 0.0
+        self._tried: Counter[Path] = Counter()
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._redraw.timeout.connect(self._tell)
 
@@ -56,17 +59,18 @@ class Runner(QObject):
 
     def resume(self) -> None:
         """Go on from the newest checkpoint of the open run."""
-        run = self.run
-        if run is None:
-            return
+        if self.run is not None:
+            self._tried.pop(self.run.root, None)
+            self._go_on(self.run)
 
+    def _go_on(self, run: RunDir, because: str = "", *, show: bool = True) -> None:
         def begin() -> Engine:
             if run.is_running():
                 raise run.held()
             self._refuse_second()
-            return launch.resume(run)
+            return launch.resume(run, because)
 
-        self._begin(begin)
+        self._begin(begin, show=show)
 
     def open(self, root: Path) -> None:
         """Show any run: finished, running (it is followed from its first event) or interrupted."""
@@ -93,6 +97,14 @@ class Runner(QObject):
     def outcome(self) -> Outcome:
         """How the open run stands."""
         return self.history.outcome(alive=self.alive())
+
+    @property
+    def returning(self) -> bool:
+        """Whether the open run ended for a reason that may pass, and is taken up again."""
+        run, failure = self.run, self.history.failure
+        if run is None or failure is None or self.history.state != "failed" or self.alive():
+            return False
+        return run.root in self._engines and restarts(failure.code, self._tried[run.root])
 
     def detach(self) -> None:
         """Stop watching; the engine goes on and can be watched again later."""
@@ -136,7 +148,7 @@ class Runner(QObject):
                 hint="Two runs would share this computer's memory. Stop it first, or wait.",
             )
 
-    def _begin(self, begin: Callable[[], Engine]) -> None:
+    def _begin(self, begin: Callable[[], Engine], *, show: bool = True) -> None:
         launched = time.time()
         try:
             engine = begin()
@@ -148,7 +160,8 @@ class Runner(QObject):
             self.refused.emit(RunError(f"The training process cannot be started: {reason}."))
             return
         self._engines[engine.run.root] = engine
-        self._watch(engine.run, launched)
+        if show:
+            self._watch(engine.run, launched)
 
     def _watch(self, run: RunDir, launched: float = 0.0) -> None:
         self.detach()
@@ -195,6 +208,22 @@ class Runner(QObject):
                 )
             )
         self.ended.emit(self.outcome())
+        self._take_up_again()
+
+    def _take_up_again(self) -> None:
+        """An engine of ours that was lost is followed by another one, after a while."""
+        run, failure = self.run, self.history.failure
+        if run is None or failure is None or not self.returning:
+            return
+        because = taken_up(failure.error, "the window", self._tried[run.root])
+        lost = self._engines[run.root]
+
+        def begin() -> None:
+            if self._engines.get(run.root) is lost:  # else the user was faster
+                self._tried[run.root] += 1
+                self._go_on(run, because, show=self.run is run)
+
+        QTimer.singleShot(round(PAUSE * 1e3), self, begin)
 
     def _never_spoke(self) -> bool:
         """A resumed engine that died at once leaves the story of its forerunner unchanged."""

@@ -184,7 +184,9 @@ class RunPage(Page):
             case _ if live:
                 shown = False
             case "failed" if history.failure:
-                self.trouble.show_as("bad", history.failure.hint or history.failure.error, again)
+                text = history.failure.hint or history.failure.error
+                text += " It is taken up again by itself in a moment." * self.runner.returning
+                self.trouble.show_as("bad", text, again)
             case "interrupted":
                 text = "The training process ended without a word: the computer may have been "
                 text += "switched off, or the process was killed."

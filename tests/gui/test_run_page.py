@@ -112,7 +112,7 @@ def test_the_resume_button_resumes(
 ) -> None:
     pressed: list[RunDir] = []
     read(qtbot, runner, copy("interrupted", home))
-    monkeypatch.setattr("core.launch.resume", lambda run: pressed.append(run) or _refuse())
+    monkeypatch.setattr("core.launch.resume", lambda run, _: pressed.append(run) or _refuse())
     runner.refused.connect(lambda _: None)
     qtbot.mouseClick(page.trouble.button, Qt.MouseButton.LeftButton)
     assert pressed == [runner.run]

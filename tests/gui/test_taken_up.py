@@ -1,0 +1,148 @@
+"""A run whose engine was lost for a reason that may pass goes on without being asked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from pytestqt.qtbot import QtBot
+from recorded import copy
+
+from core import launch
+from core.causes import ATTEMPTS, GPU_LOST
+from core.history import History
+from core.plan import Facts, make_plan
+from core.recipe import Recipe
+from gui import runner as running
+from gui.pages.run import RunPage
+from gui.runner import Runner
+from gui.session import Session
+
+Lose = Callable[[int, str], None]
+ENGINE = """
+import sys
+from pathlib import Path
+from core.events import Failed, Finished, Started, Step, Warned, encode
+from core.rundir import RunDir
+root, losses, code, because = sys.argv[1:]
+run = RunDir.open(Path(root))
+with run.hold(5):
+    before = sum(event.kind == "started" for event in run.events())
+    last = Failed(error="The GPU was lost.", hint="Look at it.", code=code)
+    told = [Started(pid=1, resumed=before or None), Step(step=before + 1, total=99, loss=1.0)]
+    told += [Warned(code="taken-up-again", text=because)] if because else []
+    told.append(last if before < int(losses) else Finished(step=before + 1))
+    with run.events_file.open("ab") as file:
+        file.writelines(map(encode, told))
+"""
+
+
+@pytest.fixture
+def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
+    """Engines that are lost so many times, for a reason of this code."""
+    monkeypatch.setattr(running, "PAUSE", 0.05)
+
+    def become(times: int, code: str) -> None:
+        monkeypatch.setattr(
+            launch, "engine_command",
+            lambda _run, root, _serial, because: [
+                sys.executable, "-c", ENGINE, root, str(times), code, because
+            ],
+        )  # fmt: skip
+
+    return become
+
+
+@pytest.fixture
+def runner(qtbot: QtBot) -> Iterator[Runner]:
+    made = Runner()
+    yield made
+    made.stop_and_wait(grace=20)
+
+
+def start(runner: Runner, session: Session) -> None:
+    runner.start(Recipe(name="lost"), make_plan(Recipe(), Facts(machine=session.facts.machine)))
+
+
+def engines(runner: Runner) -> int:
+    """How many took the run."""
+    assert runner.run is not None
+    return sum(event.kind == "started" for event in runner.run.events())
+
+
+def attempts(story: History) -> list[str]:
+    return [warning.text for warning in story.warnings if warning.code == "taken-up-again"]
+
+
+def test_twice_lost_is_twice_taken_up(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose
+) -> None:
+    lose(2, GPU_LOST.code)
+    start(runner, session)
+    qtbot.waitUntil(lambda: runner.history.state == "finished", timeout=60_000)
+    assert engines(runner) == 3
+    assert attempts(runner.history) == [
+        f"The GPU was lost. Taken up again by the window, attempt {number} of {ATTEMPTS}."
+        for number in (1, 2)
+    ]
+
+
+def test_what_is_lost_again_and_again_waits_for_its_user(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose
+) -> None:
+    lose(99, GPU_LOST.code)
+    start(runner, session)
+    qtbot.waitUntil(lambda: engines(runner) == ATTEMPTS + 1, timeout=60_000)
+    qtbot.waitUntil(lambda: runner.history.state == "failed" and not runner.alive())
+    assert not runner.returning
+    runner.resume()
+    qtbot.waitUntil(lambda: engines(runner) == 2 * (ATTEMPTS + 1), timeout=60_000)
+    qtbot.waitUntil(lambda: not runner.returning and not runner.alive(), timeout=60_000)
+
+
+@pytest.mark.parametrize("code", ["gpu-memory", ""])
+def test_what_would_happen_again_is_left(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose, code: str
+) -> None:
+    lose(99, code)
+    with qtbot.waitSignal(runner.ended, timeout=60_000):
+        start(runner, session)
+    assert not runner.returning
+    qtbot.wait(400)
+    assert engines(runner) == 1
+
+
+def test_looking_at_another_run_does_not_stop_it(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose, home: Path
+) -> None:
+    other = copy("finished", home)
+    lose(1, GPU_LOST.code)
+    with qtbot.waitSignal(runner.ended, timeout=60_000):
+        start(runner, session)
+    lost = runner.run
+    assert lost is not None
+    runner.open(other.root)
+    qtbot.waitUntil(lambda: lost.history().state == "finished", timeout=60_000)
+    assert runner._engines[lost.root].wait() == 0
+    assert runner.run is not None
+    assert runner.run.root == other.root, "what is looked at stays in view"
+
+
+def test_the_page_says_so(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "PAUSE", 3600)
+    lose(1, GPU_LOST.code)
+    page = RunPage(session, runner)
+    qtbot.addWidget(page)
+    page.show()
+    with qtbot.waitSignal(runner.ended, timeout=60_000):
+        start(runner, session)
+    assert page.trouble.isVisible()
+    assert page.trouble.text() == "Look at it. It is taken up again by itself in a moment."
+    lose(99, "")
+    qtbot.mouseClick(page.trouble.button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: engines(runner) == 2, timeout=60_000)
