@@ -129,11 +129,17 @@ def show_window() -> tuple[Window, Callable[[Callable[[], bool]], None]]:
 
 
 def endless() -> Recipe:
-    """The starter model, one short row a step, more steps than there is time for."""
+    """The starter model, one short row a step, more steps than there is time for.
+
+    The rate is low: a run that diverges is paused.
+    """
     return parse({
         "name": "soak", "model": "starter",
         "data": {"path": str(sample("tickets.jsonl")), "heldout_share": 0.02},
-        "training": {"max_steps": 10_000_000, "epochs": 1_000, "accumulation": 1, "micro_batch": 1},
+        "training": {
+            "max_steps": 10_000_000, "epochs": 1_000, "accumulation": 1, "micro_batch": 1,
+            "learning_rate": 1e-5, "schedule": "constant", "warmup": 0,
+        },
         "checks": {"score_rows": 0, "every": 2_000, "save_every": 2_000, "keep": 2},
     })  # fmt: skip
 

@@ -71,7 +71,9 @@ class Hub:
     ranges: list[tuple[str, str]] = field(default_factory=list)
     """Files asked for, each with its Range header."""
     sent: list[tuple[str, int, int]] = field(default_factory=list)
-    """Of every answer with weights: the file, its first byte, and how many bytes were sent."""
+    """Of every slow answer that is over: the file, its first byte, and how many bytes were sent."""
+    begun: int = 0
+    """How many slow answers there were, over or not."""
     tokens: set[str] = field(default_factory=set)
     queries: list[dict[str, list[str]]] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -212,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _slowly(self, pace: float, file: str, start: int, body: bytes) -> None:
         """Count what goes out, until whoever asked is gone."""
         sent = 0
+        self.hub.begun += 1
         try:
             for at in range(0, len(body), 1 << 16):
                 sent += self.wfile.write(body[at : at + (1 << 16)])

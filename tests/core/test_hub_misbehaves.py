@@ -160,7 +160,7 @@ def _kills(count: int, size: int, pace: float, monkeypatch: pytest.MonkeyPatch) 
             _kill_at(target)
         with hub.fetch(ID) as last:
             list(last.progress())
-        while len(running.sent) < 1 + count + 1:  # the answers' threads end a moment later
+        while len(running.sent) < running.begun:  # the answers' threads end a moment later
             time.sleep(0.01)
         sent = sorted(
             (start, start + many) for file, start, many in running.sent if file == WEIGHTS
@@ -175,7 +175,7 @@ def _kills(count: int, size: int, pace: float, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_killed_download_is_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     again = _kills(2, 6 * MEGABYTE, 0.05, monkeypatch)
-    assert len(again) == 2
+    assert 0 < len(again) <= 2
     assert max(again) <= 8 * MEGABYTE
 
 
@@ -186,5 +186,5 @@ def test_twenty_kills_cost_little(monkeypatch: pytest.MonkeyPatch, record_proper
     again = _kills(20, size, 0.005, monkeypatch)
     record_property("fetched_again", again)
     print(f"fetched again: most {max(again):,}, all {sum(again):,} of {size:,} bytes")
-    assert len(again) == 20
+    assert 10 < len(again) <= 20, "who is killed before it asks fetches nothing again"
     assert max(again) <= 8 * MEGABYTE
