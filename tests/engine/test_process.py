@@ -126,6 +126,7 @@ def test_stop_while_getting_ready(tmp_path: Path, long: Recipe) -> None:
     assert engine.wait() == 0
 
 
+@pytest.mark.slow
 def test_preview_counts_and_shows(recipe: Recipe) -> None:
     answer = launch.preview(recipe, rows=3)
     assert len(answer.rows) == 3

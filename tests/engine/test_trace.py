@@ -341,6 +341,7 @@ def test_the_families_whose_experts_are_adapted_are_those_of_peft() -> None:
 LLAMA_8B = SHAPES / "llama-3.1-8b.json"
 
 
+@pytest.mark.slow
 def test_a_model_of_eight_billion_is_traced() -> None:
     """Weights by hand: 7.0e9 of 8.03e9 numbers in 4.127 bits, embeddings and norms in 16 bits."""
     found = trace(json.loads(LLAMA_8B.read_text()), QLora(), Setup(length=2048, checkpointing=True))
