@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +15,11 @@ from recorded import copy
 
 from core import launch
 from core.causes import ATTEMPTS, GPU_LOST
+from core.commands import gather
 from core.history import History
+from core.places import sample
 from core.plan import Facts, make_plan
-from core.recipe import Recipe
+from core.recipe import Recipe, parse
 from gui import runner as running
 from gui.pages.run import RunPage
 from gui.runner import Runner
@@ -146,3 +150,26 @@ def test_the_page_says_so(
     lose(99, "")
     qtbot.mouseClick(page.trouble.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: engines(runner) == 2, timeout=60_000)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_a_real_engine_that_crashes_is_followed_by_one_that_finishes(
+    qtbot: QtBot, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "PAUSE", 0.5)
+    recipe = parse({
+        "name": "crash", "model": "starter",
+        "data": {"path": str(sample("tickets.jsonl")), "heldout_share": 0.02},
+        "training": {"max_steps": 12, "micro_batch": 1, "accumulation": 1, "device": "cpu"},
+        "checks": {"every": 4, "save_every": 2, "score_rows": 0},
+    })  # fmt: skip
+    runner.start(recipe, make_plan(recipe, gather(recipe, count=True)))
+    qtbot.waitUntil(lambda: bool(runner.history.checkpoints), timeout=180_000)
+    assert runner.run is not None
+    os.kill(runner._engines[runner.run.root].pid, signal.SIGSEGV)
+    qtbot.waitUntil(lambda: runner.history.state == "finished", timeout=180_000)
+    assert engines(runner) == 2
+    assert [step.step for step in runner.history.steps] == list(range(1, 13))
+    assert len(attempts(runner.history)) == 1
