@@ -15,6 +15,7 @@ from core.engine import origin
 from core.engine.__main__ import run as engine
 from core.errors import RunError
 from core.events import Event, Step, Warned
+from core.manifest import manifest_of
 from core.mixing import Drawn
 from core.places import starter
 from core.recipe import Recipe
@@ -110,10 +111,10 @@ def stop_at_two(run: RunDir, event: Event) -> None:
 
 def edit_origin(run: RunDir, step: int, **changes: Any) -> None:
     """As if the checkpoint had been written elsewhere."""
-    path = run.checkpoint(step) / durable.MANIFEST
-    manifest = json.loads(path.read_text())
-    manifest["origin"] |= changes
-    path.write_text(json.dumps(manifest))
+    facts = durable.read_manifest(run.checkpoint(step))
+    sizes = {name: (file["bytes"], file["sha256"]) for name, file in facts.pop("files").items()}
+    facts["origin"] |= changes
+    (run.checkpoint(step) / durable.MANIFEST).write_text(manifest_of(sizes, facts))
 
 
 @pytest.mark.slow
