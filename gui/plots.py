@@ -217,20 +217,26 @@ class Plot(QWidget):
         if line.faint:
             colour.setAlpha(95)
         curve.setPen(self._pg.mkPen(colour, width=line.width) if line.joined else None)
-        if line.symbol:
-            curve.setSymbol(line.symbol)
-            curve.setSymbolSize(MARK_SIZE if line.joined else MARK_SIZE + 5)
-            curve.setSymbolBrush(colour)
-            curve.setSymbolPen(self._pg.mkPen(theme.current().panel))
+        curve.setSymbolSize(MARK_SIZE if line.joined else MARK_SIZE + 5)
+        curve.setSymbolBrush(colour)
+        curve.setSymbolPen(self._pg.mkPen(theme.current().panel))
 
     def _redraw(self) -> None:
         bins = max(50, self.canvas.width())
         for line in self._lines:
             if (series := self._series.get(line.key)) is not None:
-                self._curves[line.key].setData(*series.thin(bins))
+                x, y = series.thin(bins)
+                self._mark(line, alone=len(y) == 1 and math.isfinite(y[0]))
+                self._curves[line.key].setData(x, y)
         self._draw_broken()
         self._draw_limit()
         self.readout.setText(self.summary())
+
+    def _mark(self, line: Line, *, alone: bool) -> None:
+        """Through a single point there is no line, so it is a dot."""
+        curve, symbol = self._curves[line.key], line.symbol or ("o" if alone else None)
+        if curve.opts["symbol"] != symbol:
+            curve.setSymbol(symbol)
 
     def _draw_broken(self) -> None:
         """At the height of the last good value, for infinity has no height."""

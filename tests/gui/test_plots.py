@@ -234,3 +234,12 @@ def test_a_run_for_rewards_draws_its_figures_and_no_held_out_loss(
     assert charts.curves.told["reward"].heldout.last == 0.8
     charts.forget()
     assert all(not plot.parentWidget().isVisible() for plot in charts.told.values())
+
+
+def test_a_single_point_is_a_dot_until_there_is_a_line(dressed: QApplication, qtbot: QtBot) -> None:
+    plot = Plot("Loss", (Line("loss", "loss", 0),))
+    qtbot.addWidget(plot)
+    plot.show()
+    for values, dot in ((series(2.0), True), (series(2.0, 1.0), False)):
+        plot.draw({"loss": values})
+        assert plot._curves["loss"].scatter.isVisible() is dot
