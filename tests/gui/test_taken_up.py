@@ -26,22 +26,7 @@ from gui.runner import Runner
 from gui.session import Session
 
 Lose = Callable[[int, str], None]
-ENGINE = """
-import sys
-from pathlib import Path
-from core.events import Failed, Finished, Started, Step, Warned, encode
-from core.rundir import RunDir
-root, losses, code, because = sys.argv[1:]
-run = RunDir.open(Path(root))
-with run.hold(5):
-    before = sum(event.kind == "started" for event in run.events())
-    last = Failed(error="The GPU was lost.", hint="Look at it.", code=code)
-    told = [Started(pid=1, resumed=before or None), Step(step=before + 1, total=99, loss=1.0)]
-    told += [Warned(code="taken-up-again", text=because)] if because else []
-    told.append(last if before < int(losses) else Finished(step=before + 1))
-    with run.events_file.open("ab") as file:
-        file.writelines(map(encode, told))
-"""
+ENGINE = Path(__file__).parents[1] / "core" / "losing_engine.py"
 
 
 @pytest.fixture
@@ -53,7 +38,7 @@ def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
         monkeypatch.setattr(
             launch, "engine_command",
             lambda _run, root, _serial, because: [
-                sys.executable, "-c", ENGINE, root, str(times), code, because
+                sys.executable, str(ENGINE), root, str(times), code, because
             ],
         )  # fmt: skip
 
