@@ -118,8 +118,8 @@ def _find_list(text: str) -> int:
     if text[index : index + 1] != "{":
         return _expect(text, index, "[")
     index, keys = index + 1, []
-    while text[_skip(text, index)] != "}":
-        key, index = _DECODER.raw_decode(text, _skip(text, index))
+    while not text.startswith("}", index := _skip(text, index)):
+        key, index = _DECODER.raw_decode(text, index)
         keys.append(str(key))
         index = _skip(text, _expect(text, index, ":"))
         if key == "data" and text[index : index + 1] == "[":

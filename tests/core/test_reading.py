@@ -60,6 +60,14 @@ def test_a_file_of_nothing_but_a_mark_of_its_encoding_holds_no_rows(
         inspect_data(path)
 
 
+@pytest.mark.parametrize("text", ["{", '{"a": 1,', '{"a"', '{"data": [', '{"data": [{"a": 1},'])
+def test_json_in_one_piece_that_breaks_off_is_damaged(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="not valid JSON"):
+        inspect_data(path)
+
+
 def test_an_old_encoding_is_named_and_never_guessed(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("prompt,answer\nheißt,x\n".encode("cp1252"))
