@@ -150,6 +150,7 @@ def test_what_cannot_be_done_is_refused(
     assert sorted(rows.parent.iterdir()) == before, "a refusal leaves nothing behind"
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_preview_is_the_engines(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = call(

@@ -126,6 +126,7 @@ def test_the_end_of_the_log_is_short(run: RunDir) -> None:
     assert launch.last_lines(run, 2) == "998\n999"
 
 
+@pytest.mark.slow
 def test_a_preview_that_fails_says_so_in_the_engines_words(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text('{"prompt": "a"}\n{"prompt"', encoding="utf-8")

@@ -45,6 +45,7 @@ def layers(model: Any) -> dict[str, Any]:
     return {name: one for name, one in model.named_modules() if isinstance(one, LoraLayer)}
 
 
+@pytest.mark.slow
 def test_eva_looks_along_the_directions_that_peft_finds(
     tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ def test_packed_rows_are_tried_as_one(recipe: Recipe, tmp_path: Path) -> None:
     assert all(t.tokens == t.computed <= 2 * 256 for t in found.longest)
 
 
+@pytest.mark.slow
 def test_a_run_after_trial_steps_goes_as_it_would_have_gone(recipe: Recipe, tmp_path: Path) -> None:
     short = recipe.edit("training.micro_batch", 2).edit("training.accumulation", 1)
     short = short.edit("training.max_steps", 6).edit("data.heldout_share", 0)

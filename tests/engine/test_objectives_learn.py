@@ -211,6 +211,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(
     assert weights(broken) == weights(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptation", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_reward_model_comes_back_as_the_judge_it_was(
     tmp_path: Path, files: dict[str, Path], adaptation: str

@@ -107,6 +107,7 @@ def compare(
     return told
 
 
+@pytest.mark.slow
 def test_imitation_goes_on_in_halves(
     tmp_path: Path, short: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_answer_that_was_cut_off_says_so() -> None:
     assert [answer.ended for (answer,) in whole.answers] == [True] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_a_run_answers_as_it_was_scored(tmp_path: Path, recipe: Recipe, kind: str) -> None:
     """The result of a run and its base say what the run itself said after and before training."""

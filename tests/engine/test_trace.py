@@ -76,7 +76,7 @@ def padded(root: Path, recipe: Recipe) -> RunDir:
     return RunDir.create(root, recipe, apart.model_dump_json())
 
 
-USUAL = {(Full, "off"), (Lora, "on"), (QLora, "on")}
+USUAL = {(Full, "off"), (Lora, "on")}
 """What is tried in every run of the tests; the rest when there is time."""
 
 
@@ -107,6 +107,7 @@ def test_a_traced_step_is_a_real_step(
     assert 0 <= real - traced <= ahead + 32, "more than the batches that are read ahead"
 
 
+@pytest.mark.slow
 def test_a_joined_step_is_nearly_what_is_traced(
     tmp_path: Path, recipe: Recipe, measured: Recorder
 ) -> None:
@@ -358,6 +359,7 @@ def test_a_model_of_eight_billion_is_traced() -> None:
     assert max(point.bytes for point in found.timeline) == found.allocated_bytes
 
 
+@pytest.mark.slow
 def test_more_of_everything_takes_more() -> None:
     config = json.loads((SHAPES / "smollm2-135m.json").read_text())
     config["num_hidden_layers"] = 2

@@ -107,6 +107,7 @@ def test_merged_equals_adapter(tmp_path: Path, recipe: Recipe) -> None:
     torch.testing.assert_close(merged, with_adapter, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_artefact_scores_as_reported(tmp_path: Path, recipe: Recipe) -> None:
     """Full fine-tuning: the saved folder, loaded anew, has the loss that the run reported."""
     from core.engine.encode import encode
@@ -144,6 +145,7 @@ def test_a_memorised_row_loses_its_loss(
     assert story.before is None, "nothing held out, so nothing is claimed"
 
 
+@pytest.mark.slow
 def test_packing_teaches_the_same_tokens(tmp_path: Path, recipe: Recipe) -> None:
     """Packed rows do not see each other: one step over all rows has the unpacked loss."""
     everything = (
@@ -157,6 +159,7 @@ def test_packing_teaches_the_same_tokens(tmp_path: Path, recipe: Recipe) -> None
     assert packed.steps[0].loss == pytest.approx(plain.steps[0].loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_checkpointing_changes_memory_not_numbers(tmp_path: Path, recipe: Recipe) -> None:
     short = recipe.edit("training.max_steps", 3)
     off = go(create(tmp_path / "off", short.edit("training.checkpointing", "off")))
@@ -185,6 +188,7 @@ def test_best_checkpoint_becomes_the_artefact(tmp_path: Path, recipe: Recipe) ->
     assert len(kept) <= wild.checks.keep + 1
 
 
+@pytest.mark.slow
 def test_early_stopping_waits_as_told(tmp_path: Path, recipe: Recipe) -> None:
     wild = (
         recipe.edit("training.learning_rate", 0.05)

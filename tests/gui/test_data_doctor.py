@@ -361,6 +361,7 @@ def test_a_copy_that_cannot_be_written_is_said(
 ) -> None:
     session.use_data(f"{SAMPLE}prompts.jsonl")
     examined(qtbot, page)
+    home.mkdir(exist_ok=True)
     (home / "copies").write_text("in the way", encoding="utf-8")
     fix(qtbot, page, "near_duplicates")
     assert "Cannot write" in page.card.trouble.text()

@@ -297,6 +297,7 @@ def test_a_damaged_queue_is_told_and_kept(
     desk: QueueDesk, page: QueuePage, qtbot: QtBot, rows: str
 ) -> None:
     file = desk.file.path
+    file.parent.mkdir(exist_ok=True)
     file.write_text("{", encoding="utf-8")
     qtbot.waitUntil(lambda: page.trouble.isVisible(), timeout=20_000)
     assert "cannot be read" in page.trouble.text()
