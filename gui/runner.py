@@ -23,6 +23,8 @@ from gui.follower import Follower
 
 REDRAW_MS = 100
 """Screens redraw at most ten times a second; a step is seldom faster."""
+SHARE = 10
+"""What drawing takes is followed by so many times as long without: a long story is read first."""
 
 
 class Runner(QObject):
@@ -232,4 +234,7 @@ class Runner(QObject):
         return bool(self._launched) and silent and self.history.state != "failed"
 
     def _tell(self) -> None:
+        begun = time.perf_counter()
         self.changed.emit(self.history)
+        spent = time.perf_counter() - begun
+        self._redraw.setInterval(max(REDRAW_MS, round(SHARE * spent * 1e3)))
