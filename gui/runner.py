@@ -21,10 +21,11 @@ from core.recipe import Recipe
 from core.rundir import Command, RunDir, new_root
 from gui.follower import Follower
 
-REDRAW_MS = 100
+REDRAW_MS, REDRAW_MOST_MS = 100, 1_000
 """Screens redraw at most ten times a second; a step is seldom faster."""
 SHARE = 10
-"""What drawing takes is followed by so many times as long without: a long story is read first."""
+"""What drawing takes is followed by so many times as long without, a second at most: a long story
+is read first."""
 
 
 class Runner(QObject):
@@ -237,4 +238,5 @@ class Runner(QObject):
         begun = time.perf_counter()
         self.changed.emit(self.history)
         spent = time.perf_counter() - begun
-        self._redraw.setInterval(max(REDRAW_MS, round(SHARE * spent * 1e3)))
+        wait = min(REDRAW_MOST_MS, round(SHARE * spent * 1e3))
+        self._redraw.setInterval(max(REDRAW_MS, wait))
