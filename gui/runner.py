@@ -48,6 +48,7 @@ class Runner(QObject):
         self._engines: dict[Path, Engine] = {}
         self._launched = 0.0
         self._tried: Counter[Path] = Counter()
+        self._returning: set[Path] = set()
         self._redraw = QTimer(self, singleShot=True, interval=REDRAW_MS)
         self._redraw.timeout.connect(self._tell)
 
@@ -64,6 +65,7 @@ class Runner(QObject):
         """Go on from the newest checkpoint of the open run."""
         if self.run is not None:
             self._tried.pop(self.run.root, None)
+            self._returning.discard(self.run.root)
             self._go_on(self.run)
 
     def _go_on(self, run: RunDir, because: str = "", *, show: bool = True) -> None:
@@ -103,11 +105,8 @@ class Runner(QObject):
 
     @property
     def returning(self) -> bool:
-        """Whether the open run ended for a reason that may pass, and is taken up again."""
-        run, failure = self.run, self.history.failure
-        if run is None or failure is None or self.history.state != "failed" or self.alive():
-            return False
-        return run.root in self._engines and restarts(failure.code, self._tried[run.root])
+        """Whether the engine of the open run was lost, and another one is about to follow it."""
+        return self.run is not None and self.run.root in self._returning
 
     def detach(self) -> None:
         """Stop watching; the engine goes on and can be watched again later."""
@@ -210,19 +209,24 @@ class Runner(QObject):
                     hint="The end of the engine's log, on the Run page, names the reason.",
                 )
             )
-        self.ended.emit(self.outcome())
         self._take_up_again()
+        self.ended.emit(self.outcome())
 
     def _take_up_again(self) -> None:
         """An engine of ours that was lost is followed by another one, after a while."""
         run, failure = self.run, self.history.failure
-        if run is None or failure is None or not self.returning:
+        if run is None or failure is None or self.history.state != "failed":
             return
-        because = taken_up(failure.error, "the window", self._tried[run.root])
-        lost = self._engines[run.root]
+        tried = self._tried[run.root]
+        if run.root not in self._engines or not restarts(failure.code, tried):
+            return
+        del self._engines[run.root]  # whoever opens the run again does not find it lost once more
+        self._returning.add(run.root)
+        because = taken_up(failure.error, "the window", tried)
 
         def begin() -> None:
-            if self._engines.get(run.root) is lost:  # else the user was faster
+            if run.root in self._returning:  # else the user was faster
+                self._returning.remove(run.root)
                 self._tried[run.root] += 1
                 self._go_on(run, because, show=self.run is run)
 

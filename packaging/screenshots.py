@@ -41,6 +41,7 @@ def draw(run: Path) -> None:
 
     from core.catalog import find_gpu
     from gui.app import Options, make_window
+    from gui.pages.data import DataPage
 
     window = make_window(Options(recipe=ROOT / "resources" / "recipes" / "tickets.yaml"))
     window.resize(1280, 800)
@@ -63,6 +64,9 @@ def draw(run: Path) -> None:
     wait(lambda: window.settled and window.session.facts.tokens is not None)
     window.wear("light")
     window.show_page("Data")
+    data = window.page("Data")
+    assert isinstance(data, DataPage)
+    wait(lambda: data.doctor.health is not None)
     take("window-light.png")
     window.wear("dark")
     window.show_page("Method")

@@ -16,6 +16,7 @@ from recorded import copy
 from core import launch
 from core.causes import ATTEMPTS, GPU_LOST
 from core.commands import gather
+from core.errors import RunError
 from core.history import History
 from core.places import sample
 from core.plan import Facts, make_plan
@@ -118,6 +119,25 @@ def test_looking_at_another_run_does_not_stop_it(
     assert runner._engines[lost.root].wait() == 0
     assert runner.run is not None
     assert runner.run.root == other.root, "what is looked at stays in view"
+
+
+def test_what_cannot_go_on_now_is_not_promised(
+    qtbot: QtBot, runner: Runner, session: Session, lose: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> None:
+        raise RunError("Another run is training.")
+
+    lose(1, GPU_LOST.code)
+    start(runner, session)
+    monkeypatch.setattr(runner, "_refuse_second", busy)
+    with qtbot.waitSignal(runner.refused, timeout=60_000):
+        pass
+    assert not runner.returning
+    assert runner.run is not None
+    with qtbot.waitSignal(runner.ended, timeout=60_000):
+        runner.open(runner.run.root)
+    assert not runner.returning, "looking at it is no reason to start it"
+    assert engines(runner) == 1
 
 
 def test_the_page_says_so(
