@@ -116,10 +116,12 @@ class History:
 
     def apply(self, event: Event) -> None:
         """Fold one event in. The order of events is the order of the file."""
-        self.silent = event if isinstance(event, Silent) else None
+        self.silent = None
         match event:
             case Step():  # first, for nearly every event is one
                 self._take(event)
+            case Silent():
+                self.silent = event
             case Started():
                 self._start(event)
             case Slept():

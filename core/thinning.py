@@ -6,23 +6,23 @@ from operator import attrgetter
 
 from core.events import Step
 
-MOST = 4_000
-"""Steps kept at most, about 5 MB. All of them are in the run's events."""
+MOST = 6_000
+"""Steps kept at most, about 7 MB. All of them are in the run's events."""
 
 
 def thinned(steps: list[Step], most: int) -> list[Step]:
-    """The newer half as it is; of the older half a quarter of `most` at most.
+    """The newest third as it is; of the older ones a sixth of `most` at most.
 
     Every stretch of steps keeps those with the lowest and the highest loss, so a curve keeps its
     peaks and covers the whole run evenly.
     """
-    half = len(steps) // 2
+    older = len(steps) * 2 // 3
     stretches: dict[int, list[Step]] = {}
-    first, width = steps[0].step, (steps[half].step - steps[0].step) / (most // 8)
-    for step in steps[:half]:
+    first, width = steps[0].step, (steps[older].step - steps[0].step) / (most // 12)
+    for step in steps[:older]:
         stretches.setdefault(int((step.step - first) / width), []).append(step)
     old = [kept for stretch in stretches.values() for kept in _peaks(stretch)]
-    return old + steps[half:]
+    return old + steps[older:]
 
 
 def _peaks(stretch: list[Step]) -> list[Step]:

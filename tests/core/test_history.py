@@ -133,12 +133,12 @@ def test_the_time_left_ignores_the_gap_of_a_resume() -> None:
 
 @settings(max_examples=20)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=200, max_size=600))
-def test_thinning_keeps_peaks_and_the_newer_half(losses: list[float]) -> None:
+def test_thinning_keeps_peaks_and_the_newest_third(losses: list[float]) -> None:
     taken = [Step(step=n, total=999, loss=loss) for n, loss in enumerate(losses, start=1)]
-    kept = thinned(taken, most=64)
-    half = len(taken) // 2
-    assert kept[-len(taken[half:]) :] == taken[half:]
-    assert len(kept) <= 16 + len(taken[half:])
+    kept = thinned(taken, most=96)
+    newest = taken[len(taken) * 2 // 3 :]
+    assert kept[-len(newest) :] == newest
+    assert len(kept) <= 16 + len(newest)
     told = [step.loss for step in kept]
     assert (min(told), max(told)) == (min(losses), max(losses))
     assert [step.step for step in kept] == sorted({step.step for step in kept})
