@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Slot
+from PySide6.QtCore import Qt, QTimer, Slot
 from PySide6.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -18,7 +18,7 @@ from core.history import History
 from core.metrics import KNOWN
 from core.numbers import show_bytes, show_number
 from gui import messages
-from gui.curves import SMOOTHING, Curves
+from gui.curves import SMOOTHING, Curves, Series
 from gui.plots import Line, Plot
 from gui.widgets import Card, IconButton, PlainLabel
 
@@ -40,6 +40,9 @@ MEMORY = (
     Line("host", "process", 1, width=2),
 )
 
+Drawing = tuple[dict[str, Series], tuple[float, str] | None]
+"""What a chart is told: its series, and the level to stay under with its name."""
+
 
 class RunCharts(QWidget):
     """Draws the curves of one run; told by `show_history` whenever the story went on."""
@@ -55,6 +58,9 @@ class RunCharts(QWidget):
         self.speed = Plot("Tokens per second", (Line("speed", "speed", 5),), height=130)
         self.told: dict[str, Plot] = {}
         """Charts of figures beside the loss, made when a run first tells them."""
+        self._waiting: dict[Plot, Drawing] = {}
+        self._turn = QTimer(self, singleShot=True, interval=0)
+        self._turn.timeout.connect(self._draw_next)
         self._controls()
         self._lay_out()
 
@@ -75,33 +81,49 @@ class RunCharts(QWidget):
         self._draw()
 
     def _draw(self) -> None:
-        curves = self.curves
-        self.loss.draw(
-            {
-                "loss": curves.loss,
-                "smooth": curves.smooth,
-                "heldout": curves.heldout,
-                "best": curves.best,
-                "saved": curves.saved,
-            }
-        )
-        self.rate.draw({"rate": curves.rate})
-        self.norm.draw({"norm": curves.norm})
-        self.speed.draw({"speed": curves.speed})
-        self._draw_memory()
-        self._draw_told()
+        """The first chart now; one that waited already keeps its turn."""
+        self._waiting.update(self._drawings())
+        self._draw_next()
 
-    def _draw_told(self) -> None:
+    @Slot()
+    def _draw_next(self) -> None:
+        """One chart a turn of the event loop: all at once would be felt under the pointer."""
+        plot = next(iter(self._waiting))
+        plot.draw(*self._waiting.pop(plot))
+        if self._waiting:
+            self._turn.start()
+
+    def _drawings(self) -> dict[Plot, Drawing]:
+        curves = self.curves
+        loss = {
+            "loss": curves.loss,
+            "smooth": curves.smooth,
+            "heldout": curves.heldout,
+            "best": curves.best,
+            "saved": curves.saved,
+        }
+        return {
+            self.loss: (loss, None),
+            **self._memory(),
+            self.speed: ({"speed": curves.speed}, None),
+            self.rate: ({"rate": curves.rate}, None),
+            self.norm: ({"norm": curves.norm}, None),
+            **self._told(),
+        }
+
+    def _told(self) -> dict[Plot, Drawing]:
         """One chart for each figure that this run tells; those of another run go."""
-        for name, told in self.curves.told.items():
-            if name not in self.told and name in KNOWN:
-                self._add_chart(name)
-            if name in self.told:
-                self.told[name].draw({"steps": told.steps, "heldout": told.heldout})
+        known = {name: told for name, told in self.curves.told.items() if name in KNOWN}
+        for name in known.keys() - self.told.keys():
+            self._add_chart(name)
         for name, plot in self.told.items():
             frame = plot.parentWidget()
             assert frame is not None
-            frame.setVisible(name in self.curves.told)
+            frame.setVisible(name in known)
+        return {
+            self.told[name]: ({"steps": told.steps, "heldout": told.heldout}, None)
+            for name, told in known.items()
+        }
 
     def _add_chart(self, name: str) -> None:
         plot = Plot(KNOWN[name].title, METRIC, height=130)
@@ -109,17 +131,16 @@ class RunCharts(QWidget):
         self.told[name] = plot
         self.figures.addWidget(_framed(plot), place // 2, place % 2)
 
-    def _draw_memory(self) -> None:
+    def _memory(self) -> dict[Plot, Drawing]:
         curves = self.curves
         owner = "The card has" if curves.on_gpu else "The computer has"
         limit = (float(curves.capacity), owner) if curves.capacity else None
         self.gpu.setVisible(curves.on_gpu)
         self.host.setVisible(not curves.on_gpu)
-        if curves.on_gpu:
-            shown = {"used": curves.used, "reserved": curves.reserved}
-            self.gpu.draw({**shown, "allocated": curves.allocated}, limit)
-        else:
-            self.host.draw({"host": curves.host}, limit)
+        if not curves.on_gpu:
+            return {self.host: ({"host": curves.host}, limit)}
+        shown = {"used": curves.used, "reserved": curves.reserved}
+        return {self.gpu: ({**shown, "allocated": curves.allocated}, limit)}
 
     def _controls(self) -> None:
         self.log = QCheckBox("Log scale")

@@ -205,7 +205,7 @@ class Plot(QWidget):
             axis = self._item.getAxis(name)
             axis.setPen(self._pg.mkPen(colours.line))
             axis.setTextPen(self._pg.mkPen(colours.muted))
-            axis.setStyle(tickFont=font)
+            axis.setStyle(tickFont=font, maxTickLevel=1)
         for line in self._lines:
             self._paint(line, QColor(colours.series[line.colour % len(colours.series)]))
         self._broken.setSymbolPen(self._pg.mkPen(colours.bad, width=2))
@@ -230,6 +230,7 @@ class Plot(QWidget):
                 self._curves[line.key].setData(x, y)
         self._draw_broken()
         self._draw_limit()
+        self._item.getViewBox().prepareForPaint()  # else it is painted once with the old range too
         self.readout.setText(self.summary())
 
     def _mark(self, line: Line, *, alone: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,11 +199,33 @@ def test_memory_is_that_of_the_card_when_there_is_one(dressed: QApplication, qtb
     charts.show()
     charts.show_history(story(host_used=10**9, host_total=16 * 10**9))
     assert charts.host.isVisible()
-    assert "1.0 GB" in charts.host.accessibleDescription()
+    qtbot.waitUntil(lambda: "1.0 GB" in charts.host.accessibleDescription())
     assert "The computer has: 16.0 GB." in charts.host.accessibleDescription()
     charts.show_history(story(gpu_allocated=2 * 10**9, gpu_total=24 * 10**9, host_used=10**9))
     assert charts.gpu.isVisible()
     assert not charts.host.isVisible()
+
+
+def test_charts_take_turns_and_none_is_passed_over(
+    dressed: QApplication, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    draw = Plot.draw
+
+    def note(plot: Plot, *told: Any) -> None:
+        drawn.append(plot.title)
+        draw(plot, *told)
+
+    monkeypatch.setattr(Plot, "draw", note)
+    charts = RunCharts()
+    qtbot.addWidget(charts)
+    for steps in range(1, 7):  # faster than all of them are drawn
+        charts.show_history(story(steps))
+        assert len(drawn) == steps
+    each = ["Loss", "Memory", "Tokens per second", "Learning rate", "Gradient norm"]
+    assert drawn == [*each, "Loss"]
+    qtbot.waitUntil(lambda: len(drawn) == 10)
+    assert drawn[6:] == each[1:]
 
 
 def test_smoothing_slider_redraws(dressed: QApplication, qtbot: QtBot) -> None:
