@@ -10,7 +10,6 @@ from transformers import AddedToken, PreTrainedTokenizerBase
 
 from core import templates
 from core.dataset import Example
-from core.engine import chosen_template
 from core.engine.encode import Row, asks_alike, encode, prepare_template, question
 from core.engine.load import load_tokenizer
 from core.errors import DataError, ModelError
@@ -171,17 +170,6 @@ MARKED = "{% generation %}{{ messages[-1]['content'] }}{% endgeneration %}"
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         prepare_template(load_tokenizer(starter()), custom(tmp_path, text))
-
-
-@pytest.mark.slow
-def test_a_template_without_an_end_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(chosen_template, "PATIENCE", 0.2)
-    inner = "{% for b in range(9000) %}{% endfor %}"
-    endless = MARKED + "{% for a in range(100) %}" + inner * 20 + "{% endfor %}"
-    with pytest.raises(ModelError, match="takes longer"):
-        prepare_template(load_tokenizer(starter()), custom(tmp_path, endless))
 
 
 def test_a_run_goes_on_with_the_template_it_began_with(tmp_path: Path) -> None:
