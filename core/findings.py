@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from core.formats import Message, RowError
+from core.repeats import DIGEST, Repeats
 from core.value import Value
 
 NAMED = 5
@@ -149,12 +150,7 @@ class Survey:
         self._mapping = mapping
         self._left_out: dict[str, list[int]] = {}
         self._reasons: dict[str, str] = {}
-        self._seen: dict[bytes, tuple[bytes, int]] = {}
-        self.repeated: list[int] = []
-        """Lines that copy an earlier row."""
-        self._contradicting: list[int] = []
-        self._earlier: dict[int, int] = {}
-        """The line that a copy or a contradiction goes back to."""
+        self._repeats = Repeats()
         self._roles = _Roles()
         self._weighted: list[int] = []
         self._tools: list[int] = []
@@ -191,12 +187,13 @@ class Survey:
         if len(messages) == 1:
             question = answer
         if rejected:  # one question may have many pairs; the same pair the other way round is odd
-            question += b"".join(sorted([answer, _hash(rejected[-1:])]))
-        first, earlier = self._seen.setdefault(question, (answer, line))
-        if earlier == line:
-            return
-        self._earlier[line] = earlier
-        (self.repeated if first == answer else self._contradicting).append(line)
+            question = _digest(question, *sorted([answer, _hash(rejected[-1:])]))
+        self._repeats.add(line, question, answer)
+
+    @property
+    def repeated(self) -> list[int]:
+        """Lines that copy an earlier row."""
+        return [line for line, _, alike in self._repeats.found() if alike]
 
     @property
     def mean_chars(self) -> float:
@@ -219,10 +216,9 @@ class Survey:
         found += [
             DataFinding.over(
                 code, "warning", lines, f"{count_rows(lines)} {text}", fix, title=title,
-                partners=[self._earlier[n] for n in lines if n in self._earlier],
-                mendable=code in DROPPED,
+                partners=partners, mendable=code in DROPPED,
             )
-            for code, title, lines, text, fix in self._usable()
+            for code, title, lines, partners, text, fix in self._usable()
             if lines
         ]  # fmt: skip
         return (*found, *self._unused())
@@ -235,21 +231,27 @@ class Survey:
             title=f"{what[0].upper()}{what[1:]}", mendable=True,
         )  # fmt: skip
 
-    def _usable(self) -> tuple[tuple[str, str, list[int], str, str], ...]:
+    def _usable(self) -> tuple[tuple[str, str, list[int], list[int], str, str], ...]:
+        """Code, title, lines, the earlier line of each where there is one, what, and the fix."""
+        repeats = list(self._repeats.found())
+        copies, contradicting = (
+            [(line, first) for line, first, alike in repeats if alike is same]
+            for same in (True, False)
+        )
         return (
-            ("duplicates", "Exact copies", self.repeated, "copied word by word from earlier rows",
+            ("duplicates", "Exact copies", *_apart(copies), "copied word by word from earlier rows",
              "Delete the copies, unless they are meant to count more."),
-            ("contradictions", "Contradicting answers", self._contradicting,
+            ("contradictions", "Contradicting answers", *_apart(contradicting),
              "with another answer to an earlier question",
              "Check which answer is right; variety in tone is fine, in facts it is not."),
-            ("question_in_system", "Question in the system message", self._roles.swapped(),
+            ("question_in_system", "Question in the system message", self._roles.swapped(), [],
              "with a system message of their own, while what the user says is nearly always the "
              "same: it looks as if the question had been mapped to the system message",
              "Choose the columns again; the model would learn to answer the wrong thing."),
-            ("weights", "Weights", self._weighted,
+            ("weights", "Weights", self._weighted, [],
              "with weights, which are not used: every answer is learned",
              "Delete the rows or answers that should not be learned."),
-            ("tools", "Lists of tools", self._tools,
+            ("tools", "Lists of tools", self._tools, [],
              "with a list of tools, which the model does not see while training",
              "Describe the tools in the system message if the answers depend on them."),
         )  # fmt: skip
@@ -269,6 +271,10 @@ class Survey:
                 text=text,
             ),
         )  # fmt: skip
+
+
+def _apart(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [line for line, _ in pairs], [first for _, first in pairs]
 
 
 def _short(name: str) -> str:
@@ -307,8 +313,9 @@ def is_json(text: str) -> bool:
 
 
 def _hash(messages: Sequence[Message]) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for message in messages:
-        for key in sorted(message):
-            digest.update(f"{key}={message[key]}\0".encode(errors="surrogatepass"))
-    return digest.digest()
+    told = (f"{key}={message[key]}\0" for message in messages for key in sorted(message))
+    return _digest(*(part.encode(errors="surrogatepass") for part in told))
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST).digest()

@@ -34,6 +34,7 @@ models formats room
 rewards teachers
 adapt objectives choices data_choices
 recipe catalog
+repeats
 reading findings jsonl
 copies hub_spec
 anchors
