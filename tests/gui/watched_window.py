@@ -65,6 +65,8 @@ class Watcher:
         if not len(loss) or loss.x[-1] < int(self.wanted.read_text(encoding="utf-8")):
             return
         drawn = charts.loss._curves["loss"].getData()
+        if drawn[0] is None or drawn[0][-1] != loss.x[-1]:  # charts take turns
+            return
         series = {"loss": loss, "saved": charts.curves.saved, "heldout": charts.curves.heldout}
         told = {
             name: list(zip(one.x.tolist(), one.y.tolist(), strict=True))
