@@ -25,7 +25,7 @@ from core.awake import awake
 from core.courtesy import give_way
 from core.engine.confine import confine, no_network
 from core.engine.emit import Voice, versions
-from core.engine.ending import INTERRUPTED, insist
+from core.engine.ending import INTERRUPTED, insist, leave
 from core.engine.faults import Stopped, cause_of, explain
 from core.engine.remember import answer
 from core.engine.wishes import Wishes
@@ -260,4 +260,4 @@ def _answer(reply: Path, ask: Callable[[], Value]) -> int:
 
 if __name__ == "__main__":
     sys.stdout, sys.stderr = made_visible(sys.stdout), made_visible(sys.stderr)
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
