@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+STATM = Path("/proc/self/statm")
+"""What Linux tells a process about its own memory (proc(5))."""
 _ONE = threading.Lock()
 """The limit is the whole process's, so one table is unpacked at a time."""
 
@@ -38,7 +40,7 @@ def under_ceiling(most: int) -> Iterator[None]:
 
 
 def _taken() -> int:
-    """Bytes of this process's own data, as the limit counts them (proc(5), statm)."""
+    """Bytes of this process's own data, as the limit counts them."""
     import resource
 
-    return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
+    return int(STATM.read_bytes().split()[5]) * resource.getpagesize()

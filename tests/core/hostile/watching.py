@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.reading.ceiling import STATM
+
 _OWN = tuple(
     os.path.realpath(place)
     for place in {sys.prefix, sys.base_prefix, *filter(None, sys.path), Path(__file__).parents[3]}
@@ -28,7 +30,8 @@ class Seen:
     def outside(self, folder: Path) -> list[str]:
         """Files that were opened and lie neither in the folder nor with the program."""
         home = os.path.realpath(folder)
-        return [path for path in self.opened if not _within(path, (home, *_OWN))]
+        opened = [path for path in self.opened if path != str(STATM)]
+        return [path for path in opened if not _within(path, (home, *_OWN))]
 
 
 def _within(path: str, places: tuple[str, ...]) -> bool:
