@@ -115,8 +115,9 @@ class RunCharts(QWidget):
     def _told(self) -> dict[Plot, Drawing]:
         """One chart for each figure that this run tells; those of another run go."""
         known = {name: told for name, told in self.curves.told.items() if name in KNOWN}
-        for name in known.keys() - self.told.keys():
-            self._add_chart(name)
+        for name in known:
+            if name not in self.told:
+                self._add_chart(name)
         for name, plot in self.told.items():
             frame = plot.parentWidget()
             assert frame is not None

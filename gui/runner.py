@@ -24,8 +24,8 @@ from gui.follower import Follower
 REDRAW_MS, REDRAW_MOST_MS = 100, 1_000
 """Screens redraw at most ten times a second; a step is seldom faster."""
 SHARE = 10
-"""What drawing takes is followed by so many times as long without, a second at most: a long story
-is read first."""
+"""What the page and its first chart take is followed by so many times as long without, a second at
+most: a long story is read first. The other charts take turns in between."""
 
 
 class Runner(QObject):
